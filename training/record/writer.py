@@ -1,0 +1,168 @@
+"""Writes a run directory so that it can be read at any moment, and so that a kill at any moment tears nothing.
+
+A .json or .parquet file appears whole, by rename; a .jsonl file only grows, by whole lines. One writer per run.
+"""
+
+import math
+import os
+import shutil
+import time
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from training.record import schema
+from training.record.schema import RecordError
+
+SCORE_COLUMNS = pa.schema(
+    {
+        "pair_id": pa.string(),
+        "chosen_logp": pa.float64(),
+        "rejected_logp": pa.float64(),
+        "ref_chosen_logp": pa.float64(),
+        "ref_rejected_logp": pa.float64(),
+        "chosen_tokens": pa.int32(),
+        "rejected_tokens": pa.int32(),
+        "chosen_truncated": pa.bool_(),
+        "rejected_truncated": pa.bool_(),
+    }
+)
+
+
+def plain(value: Any) -> Any:
+    """`value` with NaN and infinities as the strings "nan", "inf", "-inf", and anything unknown to JSON as text."""
+    if isinstance(value, Mapping):
+        return {str(key): plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple | set | frozenset):
+        return [plain(item) for item in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return "nan" if math.isnan(value) else ("inf" if value > 0 else "-inf")
+    fits_json = not isinstance(value, int) or -(2**63) <= value < 2**64
+    return value if fits_json and isinstance(value, bool | int | float | str | None) else str(value)
+
+
+def write_whole(path: Path, content: bytes) -> None:
+    """Puts `content` at `path` by rename: a reader sees the old file or the new one, never a part."""
+    partial = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        partial.write_bytes(content)
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def _write_json(path: Path, content: Mapping[str, Any]) -> None:
+    write_whole(path, orjson.dumps(plain(content), option=orjson.OPT_INDENT_2) + b"\n")
+
+
+def _write_table(path: Path, table: pa.Table) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    sink = pa.BufferOutputStream()
+    pq.write_table(table, sink, compression="zstd")
+    write_whole(path, sink.getvalue().to_pybytes())
+
+
+def _append_lines(path: Path, rows: Iterable[Mapping[str, Any]], closing: bool) -> None:
+    """Adds whole lines, in one write; with `closing`, ends a half line that a crash left first."""
+    content = b"".join(orjson.dumps(plain(row)) + b"\n" for row in rows)
+    with path.open("ab+", buffering=0) as file:
+        if closing and file.tell():
+            file.seek(-1, os.SEEK_END)
+            content = content if file.read(1) == b"\n" else b"\n" + content
+        while content:
+            content = content[file.write(content) :]
+
+
+def check_name(runs: Path, name: str) -> None:
+    """Raises RecordError if `name` is no file name for a run, or already taken in `runs`."""
+    if not name or name.startswith(".") or any(c in name for c in "/\\\0") or len(name.encode()) > 200:
+        raise RecordError(f"--name {name!r} cannot be a folder's name; use letters, digits, '-', '_' and '.'")
+    if (runs / name).exists():
+        raise RecordError(f"{runs / name} already exists; pick another --name or delete it")
+
+
+class RunWriter:
+    """One run directory being written.
+
+    It is prepared under a hidden name and appears, by one rename, with `publish`. `latest.json` is the one small file
+    that is replaced while the run goes on: it lets a reader see the last values without reading the curves.
+    """
+
+    def __init__(self, runs: Path, name: str) -> None:
+        """Raises RecordError if the name is taken or not usable, OSError if `runs` cannot be written."""
+        check_name(runs, name)
+        self.runs = runs
+        self.name = name
+        self.directory = runs / f".{name}.{os.getpid()}"
+        (self.directory / schema.CHECKPOINTS).mkdir(parents=True)
+        self._started = time.monotonic()
+        self._opened: set[str] = set()
+        self._progress: dict[str, Any] = {"metrics": {}}
+
+    @property
+    def checkpoints(self) -> Path:
+        return self.directory / schema.CHECKPOINTS
+
+    def publish(self, head: Mapping[str, Any]) -> None:
+        """Writes config.json and lets the run appear in `runs`. Raises RecordError if somebody took the name."""
+        _write_json(self.directory / schema.CONFIG, {"format": schema.FORMAT, "created": time.time(), **head})
+        final = self.runs / self.name
+        try:
+            self.directory.rename(final)
+        except OSError as error:
+            check_name(self.runs, self.name)
+            raise error
+        self.directory = final
+
+    def discard(self) -> None:
+        """Removes a run that was never published."""
+        if self.directory.name.startswith("."):
+            shutil.rmtree(self.directory, ignore_errors=True)
+
+    def log(self, step: int, epoch: float | None, metrics: Mapping[str, float]) -> None:
+        """Appends one line to metrics.jsonl and renews latest.json. `metrics` has W&B keys."""
+        now = time.time()
+        self._append(schema.METRICS, [{"step": step, "epoch": epoch, "time": now, **metrics}])
+        self._progress.update(step=step, epoch=epoch, time=now)
+        self._progress["metrics"].update(metrics)
+        _write_json(self.directory / schema.LATEST, self._progress)
+
+    def expect(self, max_steps: int) -> None:
+        """Says how many steps the run is going to take."""
+        self._progress["max_steps"] = max_steps
+
+    def best(self, step: int, metric: str, metrics: Mapping[str, float]) -> None:
+        """Says which step has the best evaluation so far, by `metric` (a W&B key)."""
+        self._progress.update(best=dict(metrics), best_step=step, best_metric=metric)
+        _write_json(self.directory / schema.LATEST, self._progress)
+
+    def samples(self, rows: Iterable[Mapping[str, Any]]) -> None:
+        """Appends answers to samples.jsonl: step, prompt, base, dpo, sampling."""
+        self._append(schema.SAMPLES, rows)
+
+    def scores(self, step: int, table: pa.Table) -> None:
+        """Writes one row per evaluation pair; `table` has the columns SCORE_COLUMNS (log-probabilities in nats)."""
+        _write_table(self.directory / schema.SCORES / f"step-{step}.parquet", table.cast(SCORE_COLUMNS))
+
+    def finish(self, status: schema.Status, error: str | None = None) -> None:
+        """Writes summary.json, which takes the place of latest.json: the run has ended."""
+        seconds = time.monotonic() - self._started
+        content = {**self._progress, "status": status, "seconds": seconds, "error": error}
+        _write_json(self.directory / schema.SUMMARY, content)
+        (self.directory / schema.LATEST).unlink(missing_ok=True)
+
+    def _append(self, name: str, rows: Iterable[Mapping[str, Any]]) -> None:
+        _append_lines(self.directory / name, rows, closing=name not in self._opened)
+        self._opened.add(name)
+
+
+def share_pairs(runs: Path, digest: str, pairs: pa.Table) -> Path:
+    """Keeps evaluation pairs, with their texts, once for all runs of `runs`: .shared/<digest>/pairs.parquet."""
+    path = runs / schema.SHARED / digest / schema.PAIRS
+    if not path.exists():
+        _write_table(path, pairs)
+    return path
