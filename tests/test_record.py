@@ -14,9 +14,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from training.record import metrics, reader, schema
-from training.record.reader import HistoryReader, Tail, read_run
+from training.record.history import HistoryReader, Tail, number, read_history, whole
+from training.record.reader import read_run
 from training.record.schema import RecordError
-from training.record.writer import SCORE_COLUMNS, RunWriter, share_pairs, write_whole
+from training.record.writer import SCORE_COLUMNS, RunWriter, plain, share_pairs, write_whole
 
 KEYS = st.text(min_size=1, max_size=20).filter(lambda key: key not in schema.NOT_METRICS)
 LOGS = st.lists(st.dictionaries(KEYS, st.floats(), max_size=4), max_size=12)
@@ -51,7 +52,7 @@ def test_any_metrics_come_back_as_they_were_logged(tmp_path_factory, logs):
     writer = start(tmp_path_factory.mktemp("runs"))
     for step, row in enumerate(logs):
         writer.log(step, step / 2, row)
-    history = reader.read_history(writer.directory)
+    history = read_history(writer.directory)
     expected = {(step, key): value for step, row in enumerate(logs) for key, value in row.items()}
     found = {
         (step, key): value
@@ -73,7 +74,7 @@ def test_a_torn_tail_costs_only_the_torn_line(tmp_path_factory, logs, cut):
         return
     content = path.read_bytes()[: -cut or None]
     path.write_bytes(content)
-    series = reader.read_history(writer.directory).get("m", schema.Series())
+    series = read_history(writer.directory).get("m", schema.Series())
     assert list(series.steps) == list(range(content.count(b"\n")))
 
 
@@ -97,7 +98,7 @@ def test_reading_while_bytes_arrive_loses_and_doubles_nothing(tmp_path_factory, 
 def test_noise_in_the_file_never_breaks_the_reader(tmp_path_factory, noise):
     path = tmp_path_factory.mktemp("run") / schema.METRICS
     path.write_bytes(b'{"step": 1, "m": 1}\n' + noise + b'\n{"step": 2, "m": 2}\n')
-    series = reader.read_history(path.parent)["m"]
+    series = read_history(path.parent)["m"]
     assert (series.steps[0], series.steps[-1]) == (1, 2) or b'"step"' in noise
 
 
@@ -119,15 +120,50 @@ def test_the_next_writer_closes_a_half_line(tmp_path):
     second = RunWriter.__new__(RunWriter)
     second.__dict__.update(first.__dict__, _opened=set())
     second.log(3, 0.3, {"m": 3.0})
-    assert list(reader.read_history(first.directory)["m"].steps) == [1, 3]
+    assert list(read_history(first.directory)["m"].steps) == [1, 3]
 
 
 def test_a_repeated_step_takes_the_later_value(tmp_path):
     writer = start(tmp_path)
     for step, value in ((10, 1.0), (20, 2.0), (30, 3.0), (20, 9.0)):
         writer.log(step, None, {"m": value})
-    series = reader.read_history(writer.directory)["m"]
+    series = read_history(writer.directory)["m"]
     assert (list(series.steps), list(series.values)) == ([10, 20, 30], [1.0, 9.0, 3.0])
+
+
+ROWS = st.lists(
+    st.dictionaries(
+        st.sampled_from(["step", "epoch", "time", "a", "b"]),
+        st.integers(-2, 6) | st.floats() | st.sampled_from(["nan", "-inf", "x", None, True, 2**70]),
+        max_size=5,
+    ),
+    max_size=14,
+)
+
+
+@settings(deadline=None, max_examples=200)
+@given(batches=st.lists(ROWS, max_size=3))
+def test_whole_columns_give_what_row_by_row_gives(tmp_path_factory, batches):
+    """The plain meaning of a record: a dict of (key, step), the later line wins, what is no number is passed over."""
+    folder = tmp_path_factory.mktemp("run")
+    reader_, expected = HistoryReader(folder), {}
+    for rows in batches:
+        with (folder / schema.METRICS).open("ab") as file:
+            file.write(b"".join(json.dumps(plain(row)).encode() + b"\n" for row in rows))
+        found = reader_.read()
+        for row in map(plain, rows):
+            step = whole(row.get("step"))
+            for key in {"a", "b"} & row.keys():
+                if step is not None and (value := number(row[key])) is not None:
+                    expected[key, step] = value
+    found = {
+        (key, step): value
+        for key, series in reader_.read().items()
+        for step, value in zip(series.steps, series.values, strict=True)
+    }
+    assert found.keys() == expected.keys()
+    assert all(same(found[at], expected[at]) for at in expected)
+    assert all(list(series.steps) == sorted(set(series.steps)) for series in reader_.read().values())
 
 
 def test_a_file_that_was_replaced_is_read_again(tmp_path):
@@ -247,7 +283,7 @@ def test_a_taken_name_is_refused_and_the_run_untouched(tmp_path):
     start(tmp_path, "a").log(1, None, {"m": 1.0})
     with pytest.raises(RecordError, match="already exists; pick another --name or delete it"):
         RunWriter(tmp_path, "a")
-    assert list(reader.read_history(tmp_path / "a")["m"].steps) == [1]
+    assert list(read_history(tmp_path / "a")["m"].steps) == [1]
 
 
 def test_the_second_of_two_that_race_for_a_name_is_refused(tmp_path):
