@@ -1,0 +1,143 @@
+"""The Leaderboard as a user sees it."""
+
+import json
+import time
+from pathlib import Path
+
+import pytest
+from conftest import serving
+from make_runs import START, make_run, write_json
+from playwright.sync_api import expect
+
+
+def names(page) -> list[str]:
+    """The run names from top to bottom."""
+    cells = page.locator("#run-table [col-id=name].ag-cell")
+    expect(cells.first).to_be_visible()
+    return [text for _, text in sorted((cell.bounding_box()["y"], cell.inner_text().strip()) for cell in cells.all())]
+
+
+def cell(page, run: str, column: str):
+    return page.locator(f'#run-table [row-id="{run}"] [col-id="{column}"]')
+
+
+def log_evaluation(run: Path, step: int, accuracy: float) -> None:
+    """What a training run does at an evaluation: a line, then the small file by rename."""
+    line = {"step": step, "epoch": 1.0, "time": START + step, "eval/loss": 0.4, "eval/rewards/accuracies": accuracy}
+    with (run / "metrics.jsonl").open("a") as file:
+        file.write(json.dumps(line) + "\n")
+    latest = json.loads((run / "latest.json").read_text())
+    values = {"eval/loss": 0.4, "eval/rewards/accuracies": accuracy}
+    for kind in ("best", "metrics"):
+        latest[kind] |= values
+    write_json(run / "latest.json", {**latest, "best_step": step, "step": step})
+
+
+def test_the_answer_and_the_ranking_are_on_the_first_page(url, open_page):
+    page = open_page(url)
+    expect(page.locator("#leaderboard-answer")).to_contain_text("good has the highest reward accuracy")
+    expect(page.locator("#leaderboard-answer")).to_contain_text("Beta differs (0.1–0.5): eval loss is not comparable")
+    expect(page.locator("#leaderboard-answer")).to_contain_text("Not ranked: 1 running")
+    assert names(page) == ["good", "middling", "other-beta", "live"]
+    expect(cell(page, "good", "versus")).to_have_text("best")
+
+
+def test_a_running_run_updates_within_three_seconds_and_keeps_selection_and_sort(url, runs, open_page):
+    page = open_page(url)
+    page.locator('#run-table [row-id="middling"] input[type=checkbox]').check()
+    page.locator("#run-table .ag-header-cell[col-id=margin] .ag-header-cell-text").click()
+    sorted_by_margin = names(page)
+    expect(cell(page, "live", "accuracy")).not_to_contain_text("71.0%")
+    page.wait_for_timeout(500)
+    log_evaluation(runs / "live", 120, 426 / 600)
+    start = time.monotonic()
+    expect(cell(page, "live", "accuracy")).to_contain_text("71.0%", timeout=5_000)
+    assert time.monotonic() - start < 3
+    assert names(page) == sorted_by_margin
+    expect(page.locator('#run-table [row-id="middling"] input[type=checkbox]')).to_be_checked()
+    expect(page.locator("#leaderboard-selected")).to_have_text("1 run selected")
+
+
+def test_nothing_is_sent_while_nothing_changes(url, open_page):
+    page = open_page(url)
+    names(page)
+    page.wait_for_timeout(2_200)
+    sent = []
+    page.on("request", lambda request: sent.append(request))
+    page.wait_for_timeout(2_200)
+    assert {request.url.removeprefix(url) for request in sent} == {"/api/version"}
+
+
+def test_ranking_by_loss_reorders_the_table_and_the_link_keeps_the_choice(url, open_page):
+    page = open_page(url)
+    names(page)
+    page.get_by_text("Eval loss", exact=True).first.click()
+    expect(page.locator("#leaderboard-answer")).to_contain_text("has the lowest eval loss")
+    page.wait_for_function("() => location.search.includes('rank=loss')")
+    again = open_page(page.url)
+    expect(again.locator("#leaderboard-answer")).to_contain_text("has the lowest eval loss")
+
+
+def test_selected_runs_are_drawn_on_curves(url, open_page):
+    page = open_page(url)
+    names(page)
+    for run in ("good", "other-beta"):
+        page.locator(f'#run-table [row-id="{run}"] input[type=checkbox]').check()
+    page.get_by_role("link", name="Show curves").click()
+    expect(page.locator("#curves-legend")).to_contain_text("good")
+    expect(page.locator("#curves-legend")).to_contain_text("other-beta")
+    expect(page.locator("#curves-legend")).not_to_contain_text("middling")
+    page.get_by_role("link", name="Leaderboard").click()
+    expect(page.locator('#run-table [row-id="good"] input[type=checkbox]')).to_be_checked()
+
+
+def test_clicking_a_point_selects_its_run(url, open_page):
+    page = open_page(url)
+    names(page)
+    point = page.locator("#leaderboard-scatter .scatterlayer .trace").first.locator(".point")
+    point.click(force=True)
+    expect(page.locator("#leaderboard-selected")).to_have_text("1 run selected")
+
+
+def test_the_first_run_turns_the_empty_page_into_the_table(tmp_path, open_page):
+    with serving(tmp_path / "runs") as url:
+        page = open_page(url)
+        expect(page.locator(".empty")).to_contain_text("No runs yet")
+        expect(page.locator(".empty")).to_contain_text("make demo")
+        make_run(tmp_path / "runs", "first", skill=0.8)
+        assert names(page) == ["first"]
+        page.close()
+
+
+def test_the_theme_follows_the_system_and_the_button_without_a_request(url, open_page):
+    page = open_page(url, theme="dark")
+    names(page)
+    root = page.locator("html")
+    expect(root).to_have_attribute("data-bs-theme", "dark")
+    posts = []
+    page.on("request", lambda request: posts.append(request) if request.method == "POST" else None)
+    page.locator("#theme-toggle").click()
+    expect(root).to_have_attribute("data-bs-theme", "light")
+    assert page.evaluate("() => getComputedStyle(document.body).backgroundColor") == "rgb(246, 247, 249)"
+    assert posts == []
+    page.reload()
+    expect(root).to_have_attribute("data-bs-theme", "light")
+
+
+@pytest.mark.parametrize("path", ["/", "/curves"])
+@pytest.mark.parametrize("width", [390, 1440])
+def test_no_page_scrolls_sideways(url, open_page, path, width):
+    page = open_page(url + path, width=width, height=844)
+    expect(page.locator(".js-plotly-plot .scatterlayer").first).to_be_visible()
+    assert page.evaluate("() => document.documentElement.scrollWidth") <= width
+
+
+@pytest.mark.parametrize("query", ["?rank=%3Cscript%3E&at=7", "?runs=a&runs=b%25zz", "?nonsense=1&rank=loss&rank=x"])
+def test_hostile_links_show_the_page(url, open_page, query):
+    page = open_page(f"{url}/{query}")
+    assert "good" in names(page)
+
+
+def test_an_unknown_page_says_so(url, open_page):
+    page = open_page(f"{url}/nowhere")
+    expect(page.locator("#content")).to_contain_text("There is no such page")

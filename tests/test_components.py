@@ -1,0 +1,133 @@
+"""Numbers as people read them, links as strangers write them, runs as rows."""
+
+import math
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dashboard.analysis import comparability, verdict
+from dashboard.analysis.ranking import EVAL_ACCURACY, EVAL_LOSS
+from dashboard.components import numbers, query, run_table
+from dashboard.components.run_table import Placed
+from training.record.schema import Run
+
+ANYTHING = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+    max_leaves=8,
+)
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (None, "–"),
+        (math.nan, "NaN"),
+        (math.inf, "∞"),
+        (-math.inf, "−∞"),
+        (0.5, "0.5000"),
+        (-1.25, "−1.2500"),
+        (0.0, "0.0000"),
+        (3.03e-6, "3.03e-6"),
+        (1.5e7, "1.5e7"),
+    ],
+)
+def test_metrics_are_readable(value, text):
+    assert numbers.metric(value) == text
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (0.00003, "3e-5"),
+        (4.561e-06, "4.56e-6"),
+        (0.1, "0.1"),
+        (200, "200"),
+        (["sigmoid", "sft"], "sigmoid+sft"),
+        (None, "–"),
+        (True, "True"),
+        ("x" * 90, "x" * 59 + "…"),
+    ],
+)
+def test_settings_are_short(value, text):
+    assert numbers.setting(value) == text
+
+
+@pytest.mark.parametrize(("minutes", "text"), [(1, "1 min"), (59, "59 min"), (180, "3 h"), (60 * 24 * 5, "5 days")])
+def test_ages(minutes, text):
+    assert numbers.duration(minutes) == text
+
+
+@given(ANYTHING)
+def test_whatever_arrives_becomes_something_a_page_can_use(value):
+    assert query.choice(value, ["a", "b"]) in ("a", "b")
+    assert 0 <= query.fraction(value, 0.99) <= 0.99
+    for found in (query.ids(value), query.linked_ids(value)):
+        assert len(found) <= query.MOST_IDS
+        assert all(isinstance(item, str) and 0 < len(item) <= 255 for item in found)
+
+
+def test_linked_ids_are_percent_encoded_between_commas():
+    assert query.linked_ids("a%2Cb,c%20d,,a%2Cb") == ["a,b", "c d"]
+    assert query.linked_ids(["ignored", "x,y"]) == ["x", "y"]
+    assert len(query.linked_ids(",".join(map(str, range(50))))) == 20
+
+
+def rows(*runs: Run, at: str = "last", now: float = 1000.0) -> list[dict]:
+    (group,) = comparability.evaluation_sets(runs)
+    answer = verdict.answer(group, EVAL_ACCURACY, "last")
+    return run_table.rows([Placed(run, None, answer, 0) for run in runs], ("beta",), at, now)
+
+
+def test_a_row_has_values_to_sort_and_texts_to_read():
+    metrics = {EVAL_LOSS: 0.7, EVAL_ACCURACY: 0.84, "eval/rewards/margins": 1.5}
+    config = {"beta": 0.1}
+    (row,) = rows(Run("a", "a", "runs", "finished", config, metrics, step=100, max_steps=200, n_eval=1000))
+    assert (row["loss"], row["text"]["loss"], row["worse"]) == (0.7, "0.7000", True)
+    assert (row["accuracy"], row["text"]["accuracy"], row["text"]["interval"]) == (0.84, "84.0%", "81.6% – 86.1%")
+    assert (row["config-beta"], row["text"]["config-beta"]) == (0.1, "0.1")
+    assert (row["step"], row["text"]["step"], row["versus"]) == (100, "100 / 200", "best")
+
+
+def test_what_diverged_is_shown_and_sorts_as_missing():
+    (row,) = rows(Run("a", "a", "runs", "finished", metrics={EVAL_LOSS: math.nan}))
+    assert (row["loss"], row["text"]["loss"]) == (None, "NaN")
+
+
+@pytest.mark.parametrize(
+    ("run", "text"),
+    [
+        (Run("a", "a", "runs", "running", step=30, max_steps=120, updated=990.0), "running, 25%"),
+        (Run("a", "a", "runs", "running", updated=1000.0 - 3 * 3600), "running, no news for 3 h"),
+        (Run("a", "a", "runs", "running", updated=1000.0), "running"),
+        (Run("a", "a", "runs", "failed"), "failed"),
+    ],
+)
+def test_the_state_says_how_far_or_how_silent(run, text):
+    assert run_table.state(run, 1000.0) == text
+
+
+def test_interval_bars_share_one_scale():
+    """The lowest end of all intervals is 0%, the highest 100%."""
+    both = [
+        Run(name, name, "runs", "finished", metrics={EVAL_ACCURACY: a}, n_eval=100)
+        for name, a in (("a", 0.5), ("b", 0.9))
+    ]
+    low, high = rows(*both)
+    assert low["bar"][0] == 0
+    assert high["bar"][1] == 100
+    assert low["bar"][1] < high["bar"][0]
+
+
+def test_columns_name_the_raw_loss_and_explain_themselves():
+    columns = run_table.columns([Run("a", "a", "runs", "finished", {"beta": 0.1})], ("beta",), False, True)
+    assert [c["headerName"] for c in columns if c["field"] == "loss"] == ["Raw eval loss"]
+    assert all(column["headerTooltip"] for column in columns)
+    assert "set" not in {column["field"] for column in columns}
+
+
+def test_a_parameter_with_words_is_a_text_column():
+    mixed = [Run("a", "a", "runs", "finished", {"lr": 0.1}), Run("b", "b", "runs", "finished", {"lr": "auto"})]
+    columns = {column["field"]: column for column in run_table.columns(mixed, ("lr",), False, False)}
+    assert columns["config-lr"]["filter"] == "agTextColumnFilter"

@@ -1,0 +1,128 @@
+"""runs/ as the dashboard reads it: only what changed, and a broken run breaks nothing."""
+
+import json
+import os
+import threading
+
+import pytest
+from make_runs import START, make_run, write_json
+
+from dashboard.sources.catalog import Catalog, quiet_minutes
+from dashboard.sources.local import LocalRuns
+from training.record.schema import Run
+
+
+def test_runs_are_found_oldest_first_and_dot_folders_are_none(tmp_path):
+    make_run(tmp_path, "younger", seed=2)
+    make_run(tmp_path, "older", seed=1)
+    make_run(tmp_path / ".shared", "hidden")
+    (tmp_path / "notes").mkdir()
+    (tmp_path / "README.md").write_text("no run")
+    assert list(LocalRuns(tmp_path).runs()) == ["older", "younger"]
+
+
+def test_nothing_new_is_the_same_object(tmp_path):
+    make_run(tmp_path, "a")
+    local = LocalRuns(tmp_path)
+    assert local.runs() is local.runs()
+
+
+def test_only_the_changed_run_is_read_again(tmp_path):
+    make_run(tmp_path, "a")
+    running = make_run(tmp_path, "b", status="running", done=0.5)
+    local = LocalRuns(tmp_path)
+    before = local.runs()
+    latest = json.loads((running / "latest.json").read_text())
+    write_json(running / "latest.json", {**latest, "step": 177})
+    after = local.runs()
+    assert after["b"].step == 177
+    assert after["a"] is before["a"]
+
+
+def test_a_run_that_vanishes_is_gone(tmp_path):
+    make_run(tmp_path, "a")
+    folder = make_run(tmp_path, "b")
+    local = LocalRuns(tmp_path)
+    local.runs()
+    folder.rename(tmp_path / ".trash")
+    assert list(local.runs()) == ["a"]
+    assert local.history("b") is None
+
+
+@pytest.mark.parametrize("content", ["", "{", "[1]", '{"format": 99, "config": {}}', "\x00\xff"])
+def test_a_corrupt_run_is_listed_with_its_problem(tmp_path, content):
+    make_run(tmp_path, "good")
+    bad = make_run(tmp_path, "bad")
+    (bad / "config.json").write_text(content)
+    runs = LocalRuns(tmp_path).runs()
+    assert runs["good"].status == "finished"
+    assert runs["bad"].status == "failed"
+    assert runs["bad"].error
+
+
+def test_a_torn_last_line_is_passed_over(tmp_path):
+    folder = make_run(tmp_path, "a", status="running")
+    local = LocalRuns(tmp_path)
+    local.runs()
+    whole = len(local.history("a")["eval/loss"])
+    with (folder / "metrics.jsonl").open("a") as file:
+        file.write('{"step": 999, "eval/lo')
+    assert len(local.history("a")["eval/loss"]) == whole
+
+
+def test_a_missing_folder_is_empty_and_no_problem(tmp_path):
+    local = LocalRuns(tmp_path / "later")
+    assert local.runs() == {}
+    assert local.problem is None
+    make_run(tmp_path / "later", "first")
+    assert list(local.runs()) == ["first"]
+
+
+def test_a_file_in_place_of_the_folder_is_a_problem(tmp_path):
+    (tmp_path / "runs").write_text("")
+    local = LocalRuns(tmp_path / "runs")
+    assert local.runs() == {}
+    assert "cannot be read" in str(local.problem)
+
+
+def test_many_threads_see_every_run_once(tmp_path):
+    for i in range(20):
+        make_run(tmp_path, f"run-{i}", steps=20)
+    local, seen = LocalRuns(tmp_path), []
+    threads = [threading.Thread(target=lambda: seen.append(list(local.runs()))) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert all(len(found) == 20 for found in seen)
+    assert local.version == 1
+
+
+def test_the_version_changes_when_something_does_and_only_then(tmp_path):
+    catalog = Catalog(tmp_path)
+    empty = catalog.snapshot().version
+    assert catalog.snapshot().version == empty
+    make_run(tmp_path, "a")
+    assert catalog.snapshot().version != empty
+
+
+def test_the_version_changes_when_a_silent_run_grows_older(tmp_path):
+    folder = make_run(tmp_path, "a", status="running")
+    os.utime(folder / "metrics.jsonl", (START, START))
+    catalog = Catalog(tmp_path)
+    first, later = catalog.snapshot(START + 200), catalog.snapshot(START + 215)
+    assert first.version == later.version
+    assert catalog.snapshot(START + 245).version != first.version
+
+
+def test_quiet_counts_whole_minutes_of_running_runs_only():
+    run = Run("a", "a", "runs", "running", updated=1000.0)
+    assert quiet_minutes(run, 1059) is None
+    assert quiet_minutes(run, 1000 + 3 * 3600) == 180
+    assert quiet_minutes(Run("a", "a", "runs", "finished", updated=0.0), 1e9) is None
+
+
+def test_a_colour_is_given_once(tmp_path):
+    catalog = Catalog(tmp_path)
+    assert catalog.colours(["a", "b"]) == {"a": 0, "b": 1}
+    assert catalog.colours(["c", "b"]) == {"c": 2, "b": 1}
