@@ -1,17 +1,14 @@
-"""How long reading runs takes, against pandas.read_json on the same files: python tests/bench/record.py
+"""How long reading runs takes, against pandas.read_json on the same files: python -m tests.bench.record
 
 100 runs of 1,000 lines with 17 metrics each, about a day of sweeps. Seconds of wall time, best of 5, both in turn.
 """
 
-import sys
 import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
 
 import pandas as pd
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from training.record.history import HistoryReader
 from training.record.reader import read_run

@@ -1,0 +1,83 @@
+"""The command line is TRL's, with sound defaults and mistakes told in words."""
+
+import pytest
+
+from training import arguments
+from training.arguments import ArgumentError, parse
+
+
+def test_without_arguments_the_built_in_recipe_is_used():
+    run, model, config = parse([])
+    assert (run.dataset_name, model.model_name_or_path) == ("embedded", str(arguments.EMBEDDED_MODEL))
+    assert config.max_steps > 0
+    assert config.eval_strategy == "steps"
+
+
+def test_flags_win_over_the_recipe_and_the_recipe_over_defaults(tmp_path):
+    recipe = tmp_path / "my recipe.yaml"
+    recipe.write_text("beta: 0.3\nlearning_rate: 5e-5\nmax_steps: 7\ndataset_name: mine\n")
+    run, _, config = parse(["--config", str(recipe), "--beta=0.5", "--max_steps", "9"])
+    assert (config.beta, config.learning_rate, config.max_steps, run.dataset_name) == (0.5, 5e-5, 9, "mine")
+
+
+def test_the_command_line_of_a_wandb_agent_is_understood(tmp_path):
+    recipe = tmp_path / "recipe.yaml"
+    recipe.write_text("model_name_or_path: gpt2\n")
+    _, model, config = parse([f"--config={recipe}", "--learning_rate=5e-05", "--beta=0.2", "--bf16=False"])
+    assert (model.model_name_or_path, config.learning_rate, config.beta, config.bf16) == ("gpt2", 5e-5, 0.2, False)
+
+
+def test_with_a_model_and_no_recipe_trls_own_defaults_hold():
+    _, _, config = parse(["--model_name_or_path", "gpt2"])
+    assert (config.learning_rate, config.max_steps, config.beta) == (1e-6, -1, 0.1)
+
+
+def test_a_nan_is_not_filtered_from_the_log():
+    assert parse([])[2].logging_nan_inf_filter is False
+
+
+@pytest.mark.parametrize(
+    ("argv", "words"),
+    [
+        (["--beta", "0"], "--beta must be above 0, got 0.0; 0.1 is a good start"),
+        (["--beta", "-1"], "--beta must be above 0"),
+        (["--learning_rate", "0"], "--learning_rate must be above 0"),
+        (["--learnin_rate", "1e-5"], r"unknown argument --learnin_rate \(did you mean --learning_rate\?\)"),
+        (["--bf16", "true"], "--bf16 is not supported by this machine's processor"),
+        (["--config", "no.yaml"], r"--config no.yaml does not exist; recipes here: .*embedded.yaml"),
+        (["--config"], "--config needs a file"),
+        (["--loss_type", "sigmoidal"], "sigmoidal"),
+        (["--sample_max_new_tokens", "0"], "must be at least 1"),
+    ],
+)
+def test_a_mistake_is_told_in_words(argv, words, monkeypatch):
+    monkeypatch.setattr(arguments, "_bf16_works", lambda: False)
+    with pytest.raises(ArgumentError, match=words):
+        parse(argv)
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        ("beta: [", "is not valid YAML"),
+        ("just text", "holds no 'argument: value' lines"),
+        ("betta: 0.1", r"unknown argument --betta \(did you mean --beta\?\)"),
+        ("beta: zero", "beta"),
+    ],
+)
+def test_a_mistake_in_the_recipe_is_told_in_words(tmp_path, content, words, capsys):
+    path = tmp_path / "recipe.yaml"
+    path.write_text(content)
+    try:
+        parse(["--config", str(path)])
+    except ArgumentError as error:
+        told = str(error)
+    except SystemExit as exit_:
+        assert exit_.code == 2
+        told = capsys.readouterr().err
+        assert len(told.splitlines()) <= 2
+    else:
+        told = ""
+    import re
+
+    assert re.search(words, told), told

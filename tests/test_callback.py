@@ -1,0 +1,109 @@
+"""TRL's log events become the record under W&B's keys, and the best checkpoint is kept."""
+
+import math
+import os
+import signal
+
+import pyarrow as pa
+import pytest
+from transformers import TrainerControl, TrainerState
+
+from training.callback import RecordCallback, StopCallback, Stopped, standard_key
+from training.record import reader
+from training.record.writer import SCORE_COLUMNS, RunWriter
+
+
+@pytest.mark.parametrize(
+    ("theirs", "ours"),
+    [
+        ("loss", "train/loss"),
+        ("rewards/chosen", "train/rewards/chosen"),
+        ("eval_loss", "eval/loss"),
+        ("eval_rewards/accuracies", "eval/rewards/accuracies"),
+        ("eval_trl/logps/chosen", "eval/trl/logps/chosen"),
+    ],
+)
+def test_metrics_get_the_names_that_wandb_shows(theirs, ours):
+    assert standard_key(theirs) == ours
+
+
+@pytest.fixture
+def recorded(tmp_path):
+    """A callback over a run, and a function that gives it an evaluation."""
+    writer = RunWriter(tmp_path, "a")
+    writer.publish({"config": {}})
+
+    def save(folder):
+        folder.mkdir()
+        (folder / "saved").touch()
+
+    def make(metric: str = "eval/rewards/accuracies", higher: bool = True):
+        callback = RecordCallback(writer, SCORE_COLUMNS.empty_table, save, metric, higher)
+
+        def evaluate(step: int, **metrics: float) -> None:
+            state = TrainerState(global_step=step, is_world_process_zero=True)
+            found = {f"eval_{key.replace('accuracy', 'rewards/accuracies')}": value for key, value in metrics.items()}
+            callback.on_evaluate(None, state, None, found)
+
+        return callback, evaluate
+
+    return writer, make
+
+
+def test_the_best_is_the_most_accurate_and_ties_go_to_the_lower_loss(recorded):
+    writer, make = recorded
+    callback, evaluate = make()
+    evaluate(10, accuracy=0.8, loss=0.6)
+    evaluate(20, accuracy=0.8, loss=0.5)
+    evaluate(30, accuracy=0.8, loss=0.5)
+    evaluate(40, accuracy=0.7, loss=0.1)
+    assert callback.best_step == 20
+    assert reader.read_run(writer.directory).best_step == 20
+    assert (writer.directory / "checkpoints" / "best" / "saved").exists()
+
+
+def test_nan_and_step_0_never_win(recorded):
+    _, make = recorded
+    callback, evaluate = make("eval/loss", higher=False)
+    evaluate(0, accuracy=0.5, loss=0.1)
+    assert callback.best_step is None
+    evaluate(10, accuracy=0.8, loss=math.nan)
+    assert callback.best_step is None
+    evaluate(20, accuracy=0.8, loss=0.7)
+    evaluate(30, accuracy=0.9, loss=math.nan)
+    assert callback.best_step == 20
+
+
+def test_scores_of_each_evaluation_are_written(recorded):
+    writer, make = recorded
+    _, evaluate = make()
+    evaluate(0, accuracy=0.5, loss=0.7)
+    evaluate(10, accuracy=0.6, loss=0.6)
+    assert reader.score_steps(writer.directory) == [0, 10]
+    assert isinstance(reader.read_scores(writer.directory, 10), pa.Table)
+
+
+def step_end(stop: StopCallback, step: int) -> TrainerControl:
+    control = TrainerControl()
+    stop.on_step_end(None, TrainerState(global_step=step, max_steps=10), control)
+    return control
+
+
+def test_the_first_ctrl_c_ends_after_the_step_and_the_second_at_once():
+    with StopCallback() as stop:
+        assert not step_end(stop, 3).should_training_stop
+        os.kill(os.getpid(), signal.SIGINT)
+        control = step_end(stop, 4)
+        assert control.should_training_stop
+        assert control.should_save
+        with pytest.raises(Stopped):
+            stop.on_prediction_step()
+        with pytest.raises(KeyboardInterrupt):
+            os.kill(os.getpid(), signal.SIGINT)
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_the_last_step_is_always_evaluated():
+    stop = StopCallback()
+    assert not step_end(stop, 9).should_evaluate
+    assert step_end(stop, 10).should_evaluate

@@ -1,0 +1,261 @@
+"""`python -m training.run`, as its user meets it."""
+
+import json
+import os
+import pty
+import signal
+import subprocess
+import sys
+import termios
+import time
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from training.record import reader, schema
+from training.record.history import read_history
+from training.run import main
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+@pytest.fixture
+def arguments(tmp_path, tiny_model, pairs_file) -> dict[str, object]:
+    return {
+        "runs": tmp_path / "my runs",
+        "name": "a",
+        "model_name_or_path": tiny_model,
+        "dataset_name": pairs_file,
+        "max_steps": 4,
+        "learning_rate": 1e-3,
+        "logging_steps": 2,
+        "per_device_train_batch_size": 4,
+        "sample_max_new_tokens": 4,
+    }
+
+
+def flags(arguments: dict[str, object]) -> list[str]:
+    return [f"--{key}={value}" for key, value in arguments.items()]
+
+
+def command(arguments: dict[str, object]) -> list[str]:
+    return [sys.executable, "-m", "training.run", *flags(arguments)]
+
+
+def environment() -> dict[str, str]:
+    return {**os.environ, "PYTHONPATH": str(ROOT), "HF_HUB_OFFLINE": "1"}
+
+
+def wait_for(condition, seconds: float = 60.0) -> None:
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "nothing happened in time"
+        time.sleep(0.02)
+
+
+def test_a_run_from_start_to_end(tmp_path, arguments):
+    """From another folder, with spaces in every path: plain lines on stderr, three lines at the end, a whole record."""
+    done = subprocess.run(
+        command(arguments), cwd=tmp_path, env=environment(), capture_output=True, text=True, timeout=120
+    )
+    assert done.returncode == 0, done.stderr
+    first, second, third = done.stdout.splitlines()
+    assert first.startswith("run        my runs/a (finished in ")
+    assert second.startswith("best       step ")
+    assert "(n = 4), loss 0." in second
+    assert third == "dashboard  python dashboard/app.py --runs my runs"
+    assert "step 0/4  eval loss 0.693  accuracy 0.500  margin 0.000" in done.stderr
+    assert "%|" not in done.stderr
+    run = reader.read_run(tmp_path / "my runs" / "a")
+    assert (run.status, run.step, run.max_steps, run.n_eval) == ("finished", 4, 4, 4)
+    assert run.config["beta"] == 0.1
+    assert run.config["loss_type"] == ["sigmoid"]
+    assert run.environment["packages"]["trl"]
+    assert run.data["n_train"] == 36
+    folder = tmp_path / "my runs" / "a"
+    assert (folder / "checkpoints" / "best" / "model.safetensors").exists()
+    assert (folder / "checkpoints" / "checkpoint-4" / "model.safetensors").exists()
+    assert not (folder / schema.LATEST).exists()
+    assert reader.score_steps(folder)[0] == 0
+    assert {"step", "prompt", "base", "dpo", "sampling"} <= reader.read_samples(folder)[0].keys()
+
+
+def test_quiet_means_quiet(arguments, capfd):
+    assert main(["-q", *flags(arguments)]) == 0
+    assert capfd.readouterr() == ("", "")
+
+
+def test_a_terminal_gets_a_bar(tmp_path, arguments):
+    master, slave = pty.openpty()
+    termios.tcsetwinsize(slave, (24, 100))
+    process = subprocess.Popen(
+        command(arguments), cwd=tmp_path, env=environment(), stdout=subprocess.DEVNULL, stderr=slave
+    )
+    os.close(slave)
+    shown = b""
+    while True:
+        try:
+            chunk = os.read(master, 4096)
+        except OSError:
+            break
+        if not chunk:
+            break
+        shown += chunk
+    assert process.wait() == 0
+    assert b"4/4 [" in shown
+    assert b"accuracy" in shown
+    assert b"margin" in shown
+
+
+def test_ctrl_c_saves_and_says_stopped(tmp_path, arguments):
+    arguments |= {"max_steps": 100000, "eval_steps": 5}
+    process = subprocess.Popen(
+        command(arguments), cwd=tmp_path, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    folder = Path(str(arguments["runs"])) / "a"
+    wait_for(lambda: (folder / "scores" / "step-5.parquet").exists())
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "(stopped in " in out
+    assert "Traceback" not in err
+    run = reader.read_run(folder)
+    assert run.status == "stopped"
+    saved = [int(path.name.removeprefix("checkpoint-")) for path in (folder / "checkpoints").glob("checkpoint-*")]
+    assert len(saved) == 1
+    assert saved[0] >= 5
+
+
+def test_kill_9_loses_nothing_that_was_written(tmp_path, arguments):
+    """The run goes on as running, every line is whole, every score file readable."""
+    arguments |= {"max_steps": 100000, "eval_steps": 3, "logging_steps": 1}
+    process = subprocess.Popen(
+        command(arguments), cwd=tmp_path, env=environment(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
+    folder = Path(str(arguments["runs"])) / "a"
+    wait_for(lambda: (folder / "scores" / "step-9.parquet").exists())
+    process.kill()
+    process.wait()
+    run = reader.read_run(folder)
+    assert (run.status, run.max_steps) == ("running", 100000)
+    assert run.updated is not None
+    assert time.time() - run.updated < 60
+    lines = (folder / schema.METRICS).read_bytes().split(b"\n")
+    assert all(json.loads(line) for line in lines[:-1])
+    assert list(read_history(folder)["train/loss"].steps)[:9] == list(range(1, 10))
+    for step in reader.score_steps(folder):
+        assert reader.read_scores(folder, step).num_rows == 4
+
+
+def test_an_error_while_training_is_recorded_and_told_in_one_line(arguments, monkeypatch, capsys):
+    from training.scoring import ScoringTrainer
+
+    def broken(self, *args, **options):
+        raise RuntimeError("the weights\nfell off")
+
+    monkeypatch.setattr(ScoringTrainer, "training_step", broken)
+    assert main(flags(arguments)) == 1
+    lines = [line for line in capsys.readouterr().err.splitlines() if not line.startswith("step ")]
+    assert len(lines) == 1
+    assert lines[0].startswith("training.run: the weights fell off (the run and its error.log: ")
+    folder = Path(str(arguments["runs"])) / "a"
+    run = reader.read_run(folder)
+    assert (run.status, run.error) == ("failed", "the weights fell off")
+    assert "RuntimeError" in (folder / "error.log").read_text()
+
+
+def test_a_diverged_run_is_visible_and_never_best(arguments):
+    """A learning rate that sends the weights to infinity: NaN in the curve, and the best step is not one of those."""
+    arguments |= {"learning_rate": 1e30, "max_steps": 6, "eval_steps": 2, "max_grad_norm": 0}
+    assert main(["-q", *flags(arguments)]) == 0
+    folder = Path(str(arguments["runs"])) / "a"
+    losses = read_history(folder)["eval/loss"]
+    assert losses.values[-1] != losses.values[-1]
+    assert '"nan"' in (folder / schema.METRICS).read_text()
+    assert reader.read_run(folder).best_step is None
+
+
+def test_lora_starts_at_the_base_model_and_learns(arguments):
+    arguments |= {"use_peft": True, "learning_rate": 1e-2, "max_steps": 8}
+    assert main(["-q", *flags(arguments)]) == 0
+    folder = Path(str(arguments["runs"])) / "a"
+    accuracy = read_history(folder)["eval/rewards/accuracies"].values
+    assert accuracy[0] == 0.5
+    assert accuracy[-1] > 0.5
+    assert (folder / "checkpoints" / "best" / "adapter_model.safetensors").exists()
+
+
+def test_the_best_checkpoint_follows_the_chosen_metric(arguments):
+    arguments |= {"metric_for_best_model": "rewards/margins", "greater_is_better": True, "eval_steps": 2}
+    assert main(["-q", *flags(arguments)]) == 0
+    run = reader.read_run(Path(str(arguments["runs"])) / "a")
+    margins = read_history(Path(str(arguments["runs"])) / "a")["eval/rewards/margins"]
+    later = dict(list(zip(margins.steps, margins.values, strict=True))[1:])
+    assert run.best_metric == "eval/rewards/margins"
+    assert run.best_step == max(later, key=later.__getitem__)
+
+
+def test_a_name_is_made_where_none_is_given(arguments):
+    del arguments["name"]
+    assert main(["-q", *flags(arguments)]) == 0
+    (run,) = [path for path in Path(str(arguments["runs"])).iterdir() if not path.name.startswith(".")]
+    assert run.name.startswith("yes no-")
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"beta": 0}, "--beta must be above 0, got 0.0; 0.1 is a good start"),
+        ({"model_name_or_path": "nobody/nothing"}, "model 'nobody/nothing' cannot be loaded"),
+        ({"dataset_name": "nobody/nothing"}, "data set 'nobody/nothing' cannot be read"),
+        ({"dataset_name": "missing.jsonl"}, "missing.jsonl does not exist"),
+        ({"name": "a/b"}, "cannot be a folder's name"),
+        ({"max_length": 2}, "no training pair is left: the prompt alone fills --max_length 2"),
+        ({"loss_type": "nonsense"}, "nonsense"),
+    ],
+)
+def test_a_mistake_is_one_line_and_leaves_nothing(arguments, change, words, capsys):
+    assert main(flags(arguments | change)) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("training.run: ")
+    assert words in line
+    runs = Path(str(arguments["runs"]))
+    assert not runs.exists() or list(runs.iterdir()) == []
+
+
+def test_a_taken_name_is_refused(arguments, capsys):
+    assert main(["-q", *flags(arguments)]) == 0
+    assert main(flags(arguments)) == 2
+    assert "already exists; pick another --name or delete it" in capsys.readouterr().err
+
+
+def test_a_full_disk_is_told_before_training(arguments, monkeypatch, capsys):
+    from training import checks
+
+    monkeypatch.setattr(checks.shutil, "disk_usage", lambda path: SimpleNamespace(free=10))
+    assert main(flags(arguments)) == 2
+    assert "no disk space" in capsys.readouterr().err
+    assert [path.name for path in Path(str(arguments["runs"])).iterdir()] == []
+
+
+def test_a_disk_that_fills_up_while_training_is_told_in_one_line(arguments, monkeypatch, capsys):
+    from training.scoring import ScoringTrainer
+
+    def full(self, *args, **options):
+        raise OSError(28, "No space left on device", "checkpoint-4")
+
+    monkeypatch.setattr(ScoringTrainer, "_save_checkpoint", full)
+    assert main(["-q", *flags(arguments)]) == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "No space left on device: checkpoint-4" in line
+    assert reader.read_run(Path(str(arguments["runs"])) / "a").status == "failed"
+
+
+def test_ctrl_c_while_libraries_load_shows_no_traceback(tmp_path, arguments):
+    process = subprocess.Popen(command(arguments), cwd=tmp_path, env=environment(), stderr=subprocess.PIPE, text=True)
+    time.sleep(1.0)
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert err == "training.run: stopped before training began; nothing was written\n"

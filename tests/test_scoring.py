@@ -1,0 +1,154 @@
+"""Per-pair scores and the metrics made of them are exact."""
+
+import math
+
+import pytest
+
+from training.record.writer import SCORE_COLUMNS
+from training.scoring import exact_metrics
+
+
+def table(margins: list[float]):
+    """Pairs whose log-ratio of chosen is the margin, and of rejected zero."""
+    import pyarrow as pa
+
+    n = len(margins)
+    columns = [[str(i) for i in range(n)], [m - 5.0 for m in margins], [-7.0] * n, [-5.0] * n, [-7.0] * n]
+    return pa.table([*columns, [1] * n, [1] * n, [False] * n, [False] * n], schema=SCORE_COLUMNS)
+
+
+def test_ties_count_half():
+    """Margins 2, 0, -1, 3: right, half, wrong, right: (1 + 0.5 + 0 + 1) / 4 = 0.625."""
+    assert exact_metrics(table([2.0, 0.0, -1.0, 3.0]), beta=0.1)["rewards/accuracies"] == 0.625
+
+
+def test_an_untrained_policy_is_at_one_half():
+    found = exact_metrics(table([0.0] * 7), beta=0.1)
+    assert (found["rewards/accuracies"], found["rewards/margins"]) == (0.5, 0.0)
+
+
+def test_rewards_are_beta_times_mean_log_ratio():
+    """Log-ratios of chosen 2, 0, -1, 3: mean 1, times 0.5; of rejected 0."""
+    found = exact_metrics(table([2.0, 0.0, -1.0, 3.0]), beta=0.5)
+    assert (found["rewards/chosen"], found["rewards/rejected"], found["rewards/margins"]) == (0.5, 0.0, 0.5)
+    assert (found["logps/chosen"], found["logps/rejected"]) == (-4.0, -7.0)
+
+
+def test_a_diverged_policy_is_nan_not_wrong():
+    found = exact_metrics(table([1.0, math.nan]), beta=0.1)
+    assert math.isnan(found["rewards/accuracies"])
+    assert math.isnan(found["rewards/margins"])
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory, tiny_model, pairs_file):
+    """A run of 6 steps with evaluation batches of 3: the 4 evaluation pairs come as 3 + 1."""
+    from training.run import main
+
+    runs = tmp_path_factory.mktemp("runs")
+    arguments = {
+        "runs": runs,
+        "name": "tiny",
+        "model_name_or_path": tiny_model,
+        "dataset_name": pairs_file,
+        "max_steps": 6,
+        "learning_rate": 3e-3,
+        "eval_steps": 3,
+        "logging_steps": 2,
+        "per_device_train_batch_size": 4,
+        "per_device_eval_batch_size": 3,
+        "sample_max_new_tokens": 4,
+    }
+    assert main(["-q", *(f"--{key}={value}" for key, value in arguments.items())]) == 0
+    return runs / "tiny"
+
+
+def naive(model, tokenizer, prompt: str, answer: str) -> float:
+    """The answer's log-probability, one token after the other, each from a full softmax."""
+    import torch
+
+    start = tokenizer(prompt)["input_ids"]
+    ids = tokenizer(prompt + answer + tokenizer.eos_token)["input_ids"]
+    with torch.no_grad():
+        logps = model(torch.tensor([ids])).logits[0].double().log_softmax(-1)
+    return sum(float(logps[at - 1, ids[at]]) for at in range(len(start), len(ids)))
+
+
+def test_scores_equal_a_naive_loop_over_tokens(trained, tiny_model):
+    import pyarrow.parquet as pq
+    from transformers import AutoTokenizer, GPT2LMHeadModel
+
+    from training.record import reader
+
+    tokenizer = AutoTokenizer.from_pretrained(tiny_model)
+    policy = GPT2LMHeadModel.from_pretrained(trained / "checkpoints" / "checkpoint-6").eval()
+    reference = GPT2LMHeadModel.from_pretrained(tiny_model).eval()
+    digest = reader.read_run(trained).data["eval"]
+    texts = pq.read_table(trained.parent / ".shared" / digest / "pairs.parquet").to_pylist()
+    scores = {row["pair_id"]: row for row in reader.read_scores(trained, 6).to_pylist()}
+    assert len(texts) == len(scores) == 4
+    for pair in texts:
+        row = scores[pair["pair_id"]]
+        for side in ("chosen", "rejected"):
+            expected = naive(policy, tokenizer, pair["prompt"], pair[side])
+            assert row[f"{side}_logp"] == pytest.approx(expected, abs=1e-4)
+            expected = naive(reference, tokenizer, pair["prompt"], pair[side])
+            assert row[f"ref_{side}_logp"] == pytest.approx(expected, abs=1e-4)
+            tokens = len(tokenizer(pair["prompt"] + pair[side])["input_ids"]) - len(
+                tokenizer(pair["prompt"])["input_ids"]
+            )
+            assert row[f"{side}_tokens"] == tokens + 1  # the end of the sequence is scored too
+            assert not row[f"{side}_truncated"]
+
+
+def test_the_logged_loss_is_the_mean_over_pairs_not_over_batches(trained):
+    """softplus(-beta h), each pair once; TRL's own mean takes the batch of one pair as often as the batch of three."""
+    from training.record import reader
+
+    rows = reader.read_scores(trained, 6).to_pylist()
+    margins = [r["chosen_logp"] - r["ref_chosen_logp"] - r["rejected_logp"] + r["ref_rejected_logp"] for r in rows]
+    losses = [math.log1p(math.exp(-0.1 * h)) for h in margins]
+    last = reader.read_run(trained).metrics
+    assert last["eval/loss"] == pytest.approx(sum(losses) / 4, abs=1e-6)
+    assert last["eval/rewards/margins"] == pytest.approx(0.1 * sum(margins) / 4, abs=1e-6)
+    assert last["eval/trl/rewards/margins"] != pytest.approx(0.1 * sum(margins) / 4, abs=1e-5)
+    by_batch = [(sum(margins) - h) / 6 + h / 2 for h in margins]  # whichever pair came alone
+    assert any(last["eval/trl/rewards/margins"] == pytest.approx(0.1 * mean, abs=1e-5) for mean in by_batch)
+
+
+def test_before_training_the_loss_is_ln_2_and_nothing_is_preferred(trained):
+    from training.record.history import read_history
+
+    history = read_history(trained)
+    assert history["eval/loss"].steps[0] == 0
+    assert history["eval/loss"].values[0] == pytest.approx(math.log(2), abs=1e-6)
+    assert history["eval/rewards/accuracies"].values[0] == 0.5
+    assert history["eval/trl/rewards/accuracies"].values[0] == 0.0  # TRL's strict > calls every tie wrong
+
+
+def test_every_evaluation_is_scored_and_sampled(trained):
+    from training.record import reader
+
+    assert reader.score_steps(trained) == [0, 3, 6]
+    samples = reader.read_samples(trained)
+    assert sorted({row["step"] for row in samples}) == [0, 3, 6]
+    assert all(row["base"] == row["dpo"] for row in samples if row["step"] == 0)
+    assert all(row["tokens"] <= 4 for row in samples)
+
+
+def test_truncation_is_flagged_on_the_side_that_was_cut(tmp_path, tiny_model, pairs_file):
+    """The rejected answers are longer: a limit between the two cuts them only."""
+    from transformers import AutoTokenizer
+
+    from training.record import reader
+    from training.run import main
+
+    tokenizer = AutoTokenizer.from_pretrained(tiny_model)
+    prompt, chosen = "Is 10 a number?", " Yes, 10 is a number.."
+    limit = len(tokenizer(prompt + chosen)["input_ids"]) + 1
+    arguments = {"runs": tmp_path, "name": "cut", "model_name_or_path": tiny_model, "dataset_name": pairs_file}
+    options = {"max_length": limit, "max_steps": 1, "sample_max_new_tokens": 1}
+    assert main(["-q", *(f"--{key}={value}" for key, value in {**arguments, **options}.items())]) == 0
+    rows = reader.read_scores(tmp_path / "cut", 0).to_pylist()
+    assert all(row["rejected_truncated"] for row in rows)
+    assert not any(row["chosen_truncated"] for row in rows)

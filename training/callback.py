@@ -1,0 +1,121 @@
+"""TRL's log events -> the record; the only place that renames metrics."""
+
+import math
+import shutil
+import signal
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import pyarrow as pa
+from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+
+from training.record import metrics as names
+from training.record.writer import RunWriter
+
+BEST = "best"
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
+_NOT_METRICS = frozenset({"epoch", "step", "total_flos"})
+
+
+def standard_key(key: str) -> str:
+    """TRL's name of a logged metric as W&B shows it: `eval_loss` is `eval/loss`, `loss` is `train/loss`."""
+    return f"eval/{key.removeprefix('eval_')}" if key.startswith("eval_") else f"train/{key}"
+
+
+class Stopped(BaseException):
+    """Ctrl-C came while an evaluation ran."""
+
+
+class RecordCallback(TrainerCallback):
+    """Appends each log event of the main process to the run's record and keeps the best checkpoint.
+
+    Best is by `metric` (a W&B key; `higher` says which way), ties by lower eval loss; NaN never wins, and neither does
+    step 0. `save` writes the model into a folder.
+    """
+
+    def __init__(
+        self, run: RunWriter, scores: Callable[[], pa.Table], save: Callable[[Path], None], metric: str, higher: bool
+    ) -> None:
+        self._run = run
+        self._scores = scores
+        self._save = save
+        self._metric = metric
+        self._higher = higher
+        self.best: tuple[float, float] | None = None
+        self.best_step: int | None = None
+        self.best_metrics: dict[str, float] = {}
+
+    def on_train_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
+        self._run.expect(state.max_steps)
+
+    def on_log(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, logs: dict[str, float], **_: Any
+    ) -> None:
+        if state.is_world_process_zero:
+            metrics = {standard_key(key): value for key, value in logs.items() if key not in _NOT_METRICS}
+            self._run.log(state.global_step, state.epoch, metrics)
+
+    def on_evaluate(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, metrics: dict[str, float], **_: Any
+    ) -> None:
+        found = {standard_key(key): value for key, value in metrics.items() if key not in _NOT_METRICS}
+        if state.is_world_process_zero:
+            self._run.scores(state.global_step, self._scores())
+        if state.global_step and self._improves(found):
+            self.best_step, self.best_metrics = state.global_step, found
+            self._keep(state)
+
+    def _improves(self, metrics: Mapping[str, float]) -> bool:
+        value, loss = metrics.get(self._metric, math.nan), metrics.get(f"eval/{names.LOSS}", math.nan)
+        rank = (value if self._higher else -value, -loss)
+        if math.isnan(value) or (self.best is not None and rank <= self.best):
+            return False
+        self.best = rank
+        return True
+
+    def _keep(self, state: TrainerState) -> None:
+        """Saves the model as checkpoints/best: the new one is whole before the old one goes."""
+        folder = self._run.checkpoints / BEST
+        new = folder.with_name(f".{BEST}.new")
+        self._save(new)
+        if state.is_world_process_zero:
+            shutil.rmtree(folder, ignore_errors=True)
+            new.rename(folder)
+            self._run.best(state.global_step, self._metric, self.best_metrics)
+
+
+class StopCallback(TrainerCallback):
+    """Ends training after the current step, with a checkpoint, once Ctrl-C or SIGTERM has come; evaluates at the end.
+
+    A second Ctrl-C, or one during an evaluation, does not wait. Used as a context manager around training.
+    """
+
+    def __init__(self) -> None:
+        self.asked = False
+        self._before: dict[signal.Signals, Any] = {}
+
+    def __enter__(self) -> "StopCallback":
+        self._before = {number: signal.signal(number, self._ask) for number in SIGNALS}
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+
+    def _ask(self, _number: int, _frame: FrameType | None) -> None:
+        if self.asked:
+            raise KeyboardInterrupt
+        self.asked = True
+
+    def on_prediction_step(self, *_: Any, **__: Any) -> None:
+        if self.asked:
+            raise Stopped
+
+    def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
+        if self.asked:
+            control.should_training_stop = control.should_save = True
+            control.should_evaluate = False
+        elif state.global_step >= state.max_steps:
+            control.should_evaluate = True

@@ -1,0 +1,61 @@
+"""What is asked of model, tokenizer and disk before a run begins."""
+
+import shutil
+from pathlib import Path
+
+import torch
+from transformers import AutoConfig, AutoTokenizer, PreTrainedTokenizerBase
+from trl import DPOConfig, ModelConfig
+
+from training import hub
+
+
+class RunError(Exception):
+    """A run that cannot be made as asked; the message says why, and what to do."""
+
+
+def load_tokenizer(model: ModelConfig, config: DPOConfig) -> PreTrainedTokenizerBase:
+    """The model's tokenizer; also lowers `max_length` to what the model can take.
+
+    Raises RunError if the model cannot be loaded or is no causal language model.
+    """
+    name = model.model_name_or_path or ""
+    options = {"revision": model.model_revision, "trust_remote_code": config.trust_remote_code}
+    hub.prepare(name)
+    try:
+        about = AutoConfig.from_pretrained(name, **options)
+        tokenizer = AutoTokenizer.from_pretrained(name, **options)
+    except (OSError, ValueError, ImportError, KeyError) as error:
+        advice = "" if Path(name).exists() else "; a Hub model needs a network, or give a local folder"
+        raise RunError(f"model {name!r} cannot be loaded: {one_line(error)}{advice}") from error
+    if about.is_encoder_decoder:
+        raise RunError(f"model {name!r} is an encoder-decoder model; only causal language models can be trained")
+    if tokenizer.pad_token is None:
+        tokenizer.pad_token = tokenizer.eos_token
+    room = getattr(about, "max_position_embeddings", None)
+    if room and (config.max_length is None or config.max_length > room):
+        config.max_length = room
+    return tokenizer
+
+
+def check_space(runs: Path, model: torch.nn.Module, config: DPOConfig) -> None:
+    """Refuses to start when the disk cannot hold the checkpoints: a full one costs the run's end."""
+    weights = sum(p.numel() * p.element_size() for p in model.parameters() if p.requires_grad)
+    kept = (config.save_total_limit or 2) + 1
+    needed = weights * (2 + 3 * kept) + 2**24  # best and its successor; weights and two moments per checkpoint
+    free = shutil.disk_usage(runs).free
+    if free < needed:
+        raise RunError(
+            f"no disk space: {runs} has {free / 1e9:.1f} GB free, the checkpoints need about {needed / 1e9:.1f} GB; "
+            "free some, or give another --runs"
+        )
+
+
+def one_line(error: BaseException) -> str:
+    """What went wrong, for a person, without line breaks."""
+    if isinstance(error, OSError) and error.strerror:
+        return f"{error.strerror}: {error.filename}" if error.filename else error.strerror
+    if isinstance(error, torch.OutOfMemoryError):
+        return "out of memory; lower --per_device_train_batch_size or --max_length"
+    text = " ".join(str(error).split())
+    return text if len(text) < 300 else f"{text[:297]}..."

@@ -1,0 +1,172 @@
+"""Log-probabilities of every evaluation pair, exactly, from the forward passes that TRL's evaluation makes anyway."""
+
+import sys
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import torch
+from peft import PeftModel
+from trl import DPOTrainer
+
+from training.record import metrics as names
+from training.record.writer import SCORE_COLUMNS
+
+PAIR_INDEX = "pair_index"
+SIDES = ("chosen", "rejected")
+_MEANS_OF_MEANS = ("rewards/", "logps/")
+
+Evaluated = Callable[[int, pa.Table], Mapping[str, float]]
+
+
+class ScoringTrainer(DPOTrainer):
+    """TRL's DPO trainer whose evaluations score every pair once.
+
+    The evaluation set needs a column `pair_index` (0, 1, ...; position in `pair_ids`). After an evaluation `scores` has
+    one row per pair, in the columns of SCORE_COLUMNS. The log carries exact means over pairs under the standard keys;
+    TRL's own means of batch means move to `eval_trl/...`. `evaluated(step, scores)` may add metrics to the log.
+    """
+
+    precompute_ref_logps: bool
+
+    def __init__(self, *args: Any, pair_ids: Sequence[str], evaluated: Evaluated | None = None, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self.data_collator: Callable[..., dict[str, Any]] = _with_pair_index(self.data_collator)
+        self.scores: pa.Table = SCORE_COLUMNS.empty_table()
+        self._pair_ids = pair_ids
+        self._evaluated = evaluated
+        self._scored: list[torch.Tensor] = []
+        self._losses: list[tuple[float, int]] = []
+        self._reference: dict[int, list[float]] = {}
+
+    def _set_signature_columns_if_needed(self) -> None:
+        super()._set_signature_columns_if_needed()
+        if PAIR_INDEX not in self._signature_columns:
+            self._signature_columns.append(PAIR_INDEX)
+
+    def prediction_step(self, model: Any, inputs: dict[str, Any], *args: Any, **options: Any) -> Any:
+        index = inputs.pop(PAIR_INDEX)
+        known = self._known_reference(index)
+        if known is not None:
+            inputs |= {f"ref_{side}_logps": logps.float() for side, logps in zip(SIDES, known.T, strict=True)}
+        computed = self.precompute_ref_logps
+        self.precompute_ref_logps = computed or known is not None
+        try:
+            with self._forwards() as sums:
+                result = super().prediction_step(model, inputs, *args, **options)
+        finally:
+            self.precompute_ref_logps = computed
+        if known is not None:
+            reference = list(known.T)
+        elif computed:
+            reference = [inputs[f"ref_{side}_logps"] for side in SIDES]
+        else:
+            reference = list(sums[1].chunk(2))
+        columns = [index, *sums[0].chunk(2), *reference]
+        rows = torch.stack([column.to(sums[0].device, torch.float64) for column in columns], dim=1)
+        self._scored.append(self.accelerator.gather(rows).cpu())
+        self._losses.append((float(self.accelerator.gather(result[0]).mean()), len(index)))
+        return result
+
+    def _known_reference(self, index: torch.Tensor) -> torch.Tensor | None:
+        """The reference's log-probabilities of these pairs, shape (pairs, 2), from the evaluation before, if any.
+
+        They never change, unless the reference is told to follow the policy.
+        """
+        if not self._reference or self.args.sync_ref_model or self.ld_alpha is not None:
+            return None
+        return torch.tensor([self._reference[int(i)] for i in index], dtype=torch.float64, device=self.args.device)
+
+    @contextmanager
+    def _forwards(self) -> Iterator[list[torch.Tensor]]:
+        """Collects the log-probability of each sequence, shape (2 * pairs,): the policy's, then the reference's."""
+        sums: list[torch.Tensor] = []
+
+        def keep(_module: Any, _inputs: Any, output: Any) -> None:
+            sums.append(output.log_probs.detach().double().sum(dim=1))
+
+        policy = self.accelerator.unwrap_model(self.model)
+        modules = [policy.get_base_model() if isinstance(policy, PeftModel) else policy]
+        if self.ref_model is not None:
+            modules.append(self.accelerator.unwrap_model(self.ref_model))
+        hooks = [module.register_forward_hook(keep) for module in modules]
+        try:
+            yield sums
+        finally:
+            for hook in hooks:
+                hook.remove()
+
+    def evaluation_loop(self, *args: Any, **options: Any) -> Any:
+        self._scored, self._losses = [], []
+        output = super().evaluation_loop(*args, **options)
+        self.scores = self._table()
+        return output
+
+    def _table(self) -> pa.Table:
+        """One row per pair, in the order of `pair_ids`; a pair that padding brought in twice counts once."""
+        rows = {int(row[0]): row[1:] for row in torch.cat(self._scored).tolist()}
+        self._reference = {index: row[2:] for index, row in rows.items()}
+        lengths = self._lengths()
+        columns = zip(*([self._pair_ids[index], *rows[index], *lengths[index]] for index in sorted(rows)), strict=True)
+        return pa.table(list(map(list, columns)), schema=SCORE_COLUMNS)
+
+    def _lengths(self) -> dict[int, tuple[int, int, bool, bool]]:
+        """Per pair: tokens of chosen and of rejected that are scored, and whether each was cut."""
+        limit = self.args.max_length or sys.maxsize
+        columns = (self.eval_dataset[name] for name in (PAIR_INDEX, "prompt_ids", "chosen_ids", "rejected_ids"))
+        found = {}
+        for index, prompt, *answers in zip(*columns, strict=True):
+            full = [len(answer) for answer in answers]
+            chosen, rejected = (min(length, limit - len(prompt)) for length in full)
+            found[index] = (chosen, rejected, chosen < full[0], rejected < full[1])
+        return found
+
+    def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
+        if "eval_loss" in logs:
+            renamed = {_trl_name(key): value for key, value in self._metrics["eval"].items()}
+            self._metrics["eval"] = defaultdict(list, renamed)
+            logs["eval_trl/loss"] = logs["eval_loss"]
+            exact = exact_metrics(self.scores, self.beta)
+            exact[names.LOSS] = sum(loss * n for loss, n in self._losses) / sum(n for _, n in self._losses)
+            if self._evaluated is not None:
+                exact.update(self._evaluated(self.state.global_step, self.scores))
+            logs.update({f"eval_{name}": value for name, value in exact.items()})
+        super().log(logs, start_time)
+
+
+def exact_metrics(scores: pa.Table, beta: float) -> dict[str, float]:
+    """Means over pairs of DPO's implicit rewards, in nats x beta, and the reward accuracy, ties counting half.
+
+    The reward of an answer is beta * (log policy - log reference), summed over its tokens (Rafailov et al. 2023,
+    arXiv:2305.18290, section 4). `scores` has the columns SCORE_COLUMNS. Metrics are named without split.
+    """
+    chosen = pc.subtract(scores["chosen_logp"], scores["ref_chosen_logp"])
+    rejected = pc.subtract(scores["rejected_logp"], scores["ref_rejected_logp"])
+    margin = pc.subtract(chosen, rejected)
+    right = pc.add(pc.cast(pc.greater(margin, 0), "float64"), pc.multiply(pc.cast(pc.equal(margin, 0), "float64"), 0.5))
+    accuracy = float("nan") if pc.any(pc.is_nan(margin)).as_py() else pc.mean(right).as_py()
+    return {
+        names.CHOSEN: beta * pc.mean(chosen).as_py(),
+        names.REJECTED: beta * pc.mean(rejected).as_py(),
+        names.MARGIN: beta * pc.mean(margin).as_py(),
+        names.ACCURACY: accuracy,
+        names.LOGPS_CHOSEN: pc.mean(scores["chosen_logp"]).as_py(),
+        names.LOGPS_REJECTED: pc.mean(scores["rejected_logp"]).as_py(),
+    }
+
+
+def _trl_name(key: str) -> str:
+    return f"trl/{key}" if key.startswith(_MEANS_OF_MEANS) else key
+
+
+def _with_pair_index(collate: Callable[[list[dict[str, Any]]], dict[str, Any]]) -> Callable[..., dict[str, Any]]:
+    def collate_with_index(examples: list[dict[str, Any]]) -> dict[str, Any]:
+        batch = collate(examples)
+        if PAIR_INDEX in examples[0]:
+            batch[PAIR_INDEX] = torch.tensor([example[PAIR_INDEX] for example in examples])
+        return batch
+
+    return collate_with_index
