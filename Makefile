@@ -40,7 +40,8 @@ test: .venv/.installed-test
 	@.venv/bin/python -m pytest "$(TESTS)"
 
 bench: .venv/.installed-test
-	@for file in tests/bench/[!_]*.py; do echo "== $$file"; .venv/bin/python "$$file" || exit 1; done
+	@for name in $(patsubst tests/bench/%.py,%,$(wildcard tests/bench/*.py)); do \
+	  echo "== $$name"; .venv/bin/python -m tests.bench.$$name || exit 1; done
 
 clean:
 	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .hypothesis

@@ -131,3 +131,11 @@ def test_a_parameter_with_words_is_a_text_column():
     mixed = [Run("a", "a", "runs", "finished", {"lr": 0.1}), Run("b", "b", "runs", "finished", {"lr": "auto"})]
     columns = {column["field"]: column for column in run_table.columns(mixed, ("lr",), False, False)}
     assert columns["config-lr"]["filter"] == "agTextColumnFilter"
+
+
+def test_what_generated_answers_tell_has_a_column_where_a_run_has_it():
+    plain = Run("a", "a", "runs", "finished", metrics={"eval/loss": 0.5})
+    told = Run("b", "b", "runs", "finished", metrics={"eval/samples/gold": 0.25, "eval/samples/repetition": 0.125})
+    fields = [column["field"] for column in run_table.columns([plain, told], (), False, False)]
+    assert {"samples-gold", "samples-repetition"} <= set(fields)
+    assert not any("samples" in column["field"] for column in run_table.columns([plain], (), False, False))

@@ -16,6 +16,9 @@ from training.record.schema import Run
 
 EVAL_MARGIN = f"eval/{MARGIN}"
 
+SAMPLES = ("samples/gold", "samples/repetition")
+"""What generated answers tell, as far as a run has them: a loss and an accuracy say nothing of broken answers."""
+
 _ALWAYS = ("beta", "learning_rate")
 _OWN_COLUMN = frozenset({"max_steps"})
 
@@ -90,6 +93,7 @@ def _row(
         "bar": _bar(ranking.finite(accuracy), interval, scale),
         "margin": ranking.finite(margin),
         "n": run.n_eval,
+        **{_samples_field(name): ranking.finite(metrics.get(f"eval/{name}")) for name in SAMPLES},
         **{_field(key): _plain(run.config.get(key)) for key in keys},
         "text": {
             "step": steps(run, at),
@@ -98,6 +102,7 @@ def _row(
             "interval": f"{interval.low:.1%} – {interval.high:.1%}" if interval else "",
             "margin": numbers.metric(margin, 3),
             "n": numbers.count(run.n_eval),
+            **{_samples_field(name): numbers.metric(metrics.get(f"eval/{name}"), 3) for name in SAMPLES},
             **{_field(key): numbers.setting(run.config.get(key)) for key in keys},
         },
     }
@@ -119,6 +124,10 @@ def _bar(accuracy: float | None, interval: Interval | None, scale: Interval) -> 
     if accuracy is None or interval is None or width <= 0:
         return None
     return [round(100 * (value - scale.low) / width, 2) for value in (interval.low, interval.high, accuracy)]
+
+
+def _samples_field(name: str) -> str:
+    return name.replace("/", "-")
 
 
 def _field(key: str) -> str:
@@ -158,6 +167,7 @@ def columns(runs: Sequence[Run], keys: Sequence[str], several_sets: bool, raw_lo
         *([_text("set", "Evaluated on", 172)] if several_sets else []),
         {**_number("loss", "Raw eval loss" if raw_loss else "Eval loss", 128), "cellRenderer": "Loss"},
         _number("margin", "Margin", 94),
+        *(_about_samples(name) for name in SAMPLES if any(f"eval/{name}" in run.metrics for run in runs)),
         {
             **_text("state", "State", 222 if any(run.status == "running" for run in runs) else 112),
             "cellRenderer": "RunState",
@@ -178,6 +188,12 @@ def _number(field: str, name: str, width: int, tip: str = "") -> dict[str, Any]:
     shown = {"function": "shownText(params)"}
     base = _text(field, name, width, tip)
     return {**base, "filter": "agNumberColumnFilter", "type": "rightAligned", "valueFormatter": shown}
+
+
+def _about_samples(name: str) -> dict[str, Any]:
+    about = describe(f"eval/{name}")
+    label = {"samples/gold": "Gold", "samples/repetition": "Repetition"}[name]
+    return _number(_samples_field(name), label, 106, f"{about.label}. {about.meaning}")
 
 
 def _parameter(key: str, runs: Sequence[Run]) -> dict[str, Any]:
