@@ -54,3 +54,4 @@ def test_a_run_that_is_being_trained_is_left_alone(tmp_path, monkeypatch, capsys
 
 def test_the_sweep_is_six_different_runs():
     assert len({demo.name(beta, lr) for beta, lr in demo.RUNS}) == 6
+    assert demo.name(0.05, 2e-3) == "demo-beta0.05-lr2e-3"

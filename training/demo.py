@@ -26,7 +26,8 @@ RUNS = (
 
 
 def name(beta: float, learning_rate: float) -> str:
-    return f"{SWEEP}-beta{beta:g}-lr{learning_rate:g}"
+    mantissa, exponent = f"{learning_rate:.0e}".split("e")
+    return f"{SWEEP}-beta{beta:g}-lr{mantissa}e{int(exponent)}"
 
 
 class DemoError(Exception):

@@ -9,8 +9,22 @@ FIRST = ("beta", "learning_rate", "loss_type", "model_name_or_path", "dataset_na
 
 _BOOKKEEPING = ("_dir", "_name", "_id", "_token", "_file", "_path", "_steps_per_second")
 _NEVER = frozenset(
-    {"name", "runs", "report_to", "config", "tags", "notes", "user", "created", "project", "trackio_space_id"}
+    {
+        "name",
+        "runs",
+        "report_to",
+        "config",
+        "tags",
+        "notes",
+        "user",
+        "created",
+        "project",
+        "sweep",
+        "quiet",
+        "trackio_space_id",
+    }
 )
+_CADENCE = frozenset({"eval_steps", "save_steps", "logging_steps", "save_total_limit", "sample_max_new_tokens"})
 _MIXED_UP = frozenset({"model_name_or_path", "dataset_name"})
 
 
@@ -37,7 +51,7 @@ def varying(runs: Iterable[Run], most: int = 8) -> tuple[str, ...]:
 
 
 def _is_parameter(key: str) -> bool:
-    return key in _MIXED_UP or not (key.lower() in _NEVER or key.lower().endswith(_BOOKKEEPING))
+    return key in _MIXED_UP or not (key.lower() in _NEVER | _CADENCE or key.lower().endswith(_BOOKKEEPING))
 
 
 def _order(key: str) -> tuple[int, str]:

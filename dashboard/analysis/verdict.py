@@ -86,7 +86,7 @@ def _ties(shares: Mapping[str, Proportion], tied: frozenset[str]) -> str:
         also = f"; {corrected} when corrected for {others} comparisons" if corrected != len(tied) - 1 else ""
         return (
             f"{len(tied) - 1} of the other {others} {'run' if others == 1 else 'runs'} cannot be told apart from it "
-            f"({test}, each by itself{also}). A paired test usually separates more; it needs the scores of each pair."
+            f"({test}, each by itself{also}). A paired test on the scores of each pair usually separates more."
         )
     if corrected:
         return (

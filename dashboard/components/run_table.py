@@ -161,7 +161,7 @@ def columns(runs: Sequence[Run], keys: Sequence[str], several_sets: bool, raw_lo
     """The grid's columns. `several_sets`: name each run's evaluation set; `raw_loss`: losses are on several scales."""
     return [
         {**_number("rank", "#", 56), "filter": False},
-        {**_text("name", "Run", 190), "cellRenderer": "RunName", "minWidth": 120},
+        {**_text("name", "Run", 212), "cellRenderer": "RunName", "minWidth": 120},
         {**_number("accuracy", "Reward accuracy", 168), "cellRenderer": "Accuracy"},
         {**_text("versus", "vs. best", 92), "cellRenderer": "Versus"},
         *([_text("set", "Evaluated on", 172)] if several_sets else []),
