@@ -72,7 +72,7 @@ def parse(argv: list[str]) -> Arguments:
     Raises ArgumentError if they cannot be used; ends the process as argparse does for an unknown flag.
     """
     argv = [part for word in argv for part in _words(word)]
-    if "--config" not in argv and "--model_name_or_path" not in argv and not {"-h", "--help"} & {*argv}:
+    if not {"--config", "--model_name_or_path", "-h", "--help"} & {word.split("=")[0] for word in argv}:
         argv += ["--config", str(BUILT_IN)]
     _check_config(argv)
     parser: HfArgumentParser = TrlParser((RunArguments, ModelConfig, DPOConfig), prog="python -m training.run")
