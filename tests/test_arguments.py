@@ -27,7 +27,9 @@ def test_the_command_line_of_a_wandb_agent_is_understood(tmp_path):
     assert (model.model_name_or_path, config.learning_rate, config.beta, config.bf16) == ("gpt2", 5e-5, 0.2, False)
 
 
-@pytest.mark.parametrize("argv", [["--model_name_or_path", "gpt2"], ["--model_name_or_path=gpt2"]])
+@pytest.mark.parametrize(
+    "argv", [["--model_name_or_path", "gpt2"], ["--model_name_or_path=gpt2"], ["--model-name-or-path", "gpt2"]]
+)
 def test_with_a_model_and_no_recipe_trls_own_defaults_hold(argv):
     _, _, config = parse(argv)
     assert (config.learning_rate, config.max_steps, config.beta) == (1e-6, -1, 0.1)
@@ -64,6 +66,7 @@ def test_a_mistake_is_told_in_words(argv, words, monkeypatch):
         ("just text", "holds no 'argument: value' lines"),
         ("betta: 0.1", r"unknown argument --betta \(did you mean --beta\?\)"),
         ("beta: zero", "beta"),
+        ("beta: [1]", "--beta must be above 0"),
     ],
 )
 def test_a_mistake_in_the_recipe_is_told_in_words(tmp_path, content, words, capsys):

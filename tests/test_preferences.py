@@ -51,6 +51,8 @@ def test_an_answer_that_starts_alike_stays_whole():
         ({"prompt": "p", "chosen": None, "rejected": "no"}, "not text"),
         ({"chosen": [*HUMAN, GOOD], "rejected": [{"role": "user", "content": "Ho"}, BAD]}, "no shared prompt"),
         ({"chosen": [*HUMAN, GOOD, *HUMAN], "rejected": [*HUMAN, BAD]}, "no shared prompt"),
+        ({"chosen": ["a"], "rejected": ["b"]}, "a turn without role and content"),
+        ({"prompt": [{"content": "Hi"}], "chosen": [GOOD], "rejected": [BAD]}, "a turn without role and content"),
     ],
 )
 def test_a_row_that_is_no_pair_is_dropped_with_its_reason(row, reason):
@@ -68,6 +70,12 @@ def test_a_row_that_is_no_pair_is_dropped_with_its_reason(row, reason):
 )
 def test_message_lists_give_prompt_and_last_turns(row):
     assert normalise(row) == {"prompt": HUMAN, "chosen": [GOOD], "rejected": [BAD]}
+
+
+def test_a_system_message_that_the_answers_do_not_repeat_is_kept():
+    system = {"role": "system", "content": "Be kind."}
+    found = normalise({"prompt": [system, *HUMAN], "chosen": [*HUMAN, GOOD], "rejected": [*HUMAN, BAD]})
+    assert found["prompt"] == [system, *HUMAN]
 
 
 @given(prompt=TEXTS, chosen=TEXTS, rejected=TEXTS)
@@ -169,6 +177,7 @@ def test_the_digest_names_the_texts_in_their_order():
             "1 training and 0 evaluation pairs are left of 1",
         ),
         ("a.jsonl", "{not json\n", "cannot be read"),
+        ("a.csv", "prompt,chosen,rejected\n", "is empty; it needs rows"),
         ("a.txt", "x", "is none of .jsonl"),
     ],
 )

@@ -44,7 +44,8 @@ def command(arguments: dict[str, object]) -> list[str]:
 
 
 def environment() -> dict[str, str]:
-    return {**os.environ, "PYTHONPATH": str(ROOT), "HF_HUB_OFFLINE": "1"}
+    kept = {key: value for key, value in os.environ.items() if key != "TQDM_DISABLE"}  # left by -q in this process
+    return {**kept, "PYTHONPATH": str(ROOT), "HF_HUB_OFFLINE": "1"}
 
 
 def wait_for(condition, seconds: float = 60.0) -> None:
@@ -196,6 +197,41 @@ def test_the_best_checkpoint_follows_the_chosen_metric(arguments):
     assert run.best_step == max(later, key=later.__getitem__)
 
 
+def test_a_metric_that_is_not_evaluated_is_told_with_those_that_are(arguments, capsys):
+    assert main(["-q", *flags(arguments | {"metric_for_best_model": "bleu"})]) == 1
+    assert (
+        "--metric_for_best_model eval/bleu is not evaluated; these are: entropy, logits/chosen"
+        in capsys.readouterr().err
+    )
+
+
+def test_best_is_by_accuracy_also_with_load_best_model_at_end(arguments):
+    arguments |= {"load_best_model_at_end": True, "eval_steps": 2, "save_steps": 2}
+    assert main(["-q", *flags(arguments)]) == 0
+    assert reader.read_run(Path(str(arguments["runs"])) / "a").best_metric == "eval/rewards/accuracies"
+
+
+def test_precomputed_reference_scores_start_at_one_half_too(arguments):
+    """Their batches differ from the evaluation's: rounding must not turn ties into wins."""
+    arguments |= {"precompute_ref_log_probs": True, "per_device_eval_batch_size": 3}
+    assert main(["-q", *flags(arguments)]) == 0
+    folder = Path(str(arguments["runs"])) / "a"
+    assert read_history(folder)["eval/rewards/accuracies"].values[0] == 0.5
+    assert read_history(folder)["eval/rewards/margins"].values[0] == 0.0
+
+
+def test_a_run_from_a_checkpoint_still_shows_the_base_models_answers(arguments):
+    arguments |= {"learning_rate": 0.05, "max_steps": 3, "sample_max_new_tokens": 12}
+    assert main(["-q", *flags(arguments)]) == 0
+    folder = Path(str(arguments["runs"]))
+    arguments |= {"name": "b", "max_steps": 4, "resume_from_checkpoint": folder / "a" / "checkpoints" / "checkpoint-3"}
+    assert main(["-q", *flags(arguments)]) == 0
+    first, later = reader.read_samples(folder / "a"), reader.read_samples(folder / "b")
+    assert later[0]["step"] == 3
+    assert [row["base"] for row in later[:4]] == [row["base"] for row in first[:4]]
+    assert [row["dpo"] for row in later[:4]] != [row["base"] for row in later[:4]]
+
+
 def test_a_name_is_made_where_none_is_given(arguments):
     del arguments["name"]
     assert main(["-q", *flags(arguments)]) == 0
@@ -213,6 +249,11 @@ def test_a_name_is_made_where_none_is_given(arguments):
         ({"name": "a/b"}, "cannot be a folder's name"),
         ({"max_length": 2}, "no training pair is left: the prompt alone fills --max_length 2"),
         ({"loss_type": "nonsense"}, "nonsense"),
+        ({"beta": "nan"}, "--beta must be above 0, got nan"),
+        ({"learning_rate": "inf"}, "--learning_rate must be above 0, got inf"),
+        ({"per_device_eval_batch_size": 0}, "--per_device_eval_batch_size must be at least 1, got 0"),
+        ({"gradient_accumulation_steps": 0}, "--gradient_accumulation_steps must be at least 1, got 0"),
+        ({"f_divergence_type": "foo"}, "--f_divergence_type foo is unknown; known: reverse_kl"),
     ],
 )
 def test_a_mistake_is_one_line_and_leaves_nothing(arguments, change, words, capsys):

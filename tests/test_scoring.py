@@ -152,3 +152,21 @@ def test_truncation_is_flagged_on_the_side_that_was_cut(tmp_path, tiny_model, pa
     rows = reader.read_scores(tmp_path / "cut", 0).to_pylist()
     assert all(row["rejected_truncated"] for row in rows)
     assert not any(row["chosen_truncated"] for row in rows)
+
+
+def test_keep_end_cuts_the_prompt_first(tmp_path, tiny_model, pairs_file):
+    """With room for both answers and no prompt, nothing of them is cut, and their first token has some context."""
+    from transformers import AutoTokenizer
+
+    from training.record import reader
+    from training.run import main
+
+    tokenizer = AutoTokenizer.from_pretrained(tiny_model)
+    answer = " No, 10 is not a number at all!!"
+    limit = len(tokenizer(answer)["input_ids"]) + 3
+    arguments = {"runs": tmp_path, "name": "end", "model_name_or_path": tiny_model, "dataset_name": pairs_file}
+    options = {"max_length": limit, "max_steps": 1, "sample_max_new_tokens": 1, "truncation_mode": "keep_end"}
+    assert main(["-q", *(f"--{key}={value}" for key, value in {**arguments, **options}.items())]) == 0
+    rows = reader.read_scores(tmp_path / "end", 0).to_pylist()
+    assert not any(row["rejected_truncated"] or row["chosen_truncated"] for row in rows)
+    assert all(row["chosen_tokens"] > 1 for row in rows)

@@ -1,6 +1,7 @@
 """What `python -m training.run` can be told: TRL's own arguments, and a few of ours."""
 
 import difflib
+import math
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,6 +12,7 @@ from transformers import HfArgumentParser
 from trl import DPOConfig, ModelConfig, TrlParser
 
 from training.preferences import EMBEDDED
+from training.record import metrics as names
 
 ROOT = Path(__file__).resolve().parent.parent
 RECIPES = Path(__file__).resolve().parent / "recipes"
@@ -20,6 +22,7 @@ LOSS_TYPES = (
     *("sigmoid", "hinge", "ipo", "exo_pair", "nca_pair", "robust", "bco_pair", "sppo_hard", "aot", "aot_unpaired"),
     *("apo_zero", "apo_down", "discopop", "sft", "sigmoid_norm"),
 )
+F_DIVERGENCES = ("reverse_kl", "forward_kl", "js_divergence", "alpha_divergence")
 
 
 class ArgumentError(Exception):
@@ -62,6 +65,7 @@ DEFAULTS = {
     "save_steps": 0.2,
     "save_total_limit": 1,
     "logging_nan_inf_filter": False,
+    "metric_for_best_model": names.ACCURACY,
 }
 
 
@@ -72,7 +76,7 @@ def parse(argv: list[str]) -> Arguments:
     Raises ArgumentError if they cannot be used; ends the process as argparse does for an unknown flag.
     """
     argv = [part for word in argv for part in _words(word)]
-    if not {"--config", "--model_name_or_path", "-h", "--help"} & {word.split("=")[0] for word in argv}:
+    if not {"config", "model_name_or_path", "h", "help"} & {_flag(word) for word in argv}:
         argv += ["--config", str(BUILT_IN)]
     _check_config(argv)
     parser: HfArgumentParser = TrlParser((RunArguments, ModelConfig, DPOConfig), prog="python -m training.run")
@@ -90,6 +94,11 @@ def parse(argv: list[str]) -> Arguments:
 def _words(word: str) -> list[str]:
     """TrlParser looks for `--config FILE`, in two words."""
     return word.split("=", 1) if word.startswith("--config=") else [word]
+
+
+def _flag(word: str) -> str:
+    """The argument's name: `--learning-rate=1e-5` names learning_rate."""
+    return word.split("=")[0].lstrip("-").replace("-", "_")
 
 
 def _bf16_works() -> bool:
@@ -127,11 +136,20 @@ def _told(error: Exception, known: list[str]) -> str:
 
 
 def _check(run: RunArguments, config: DPOConfig) -> None:
-    if config.beta <= 0:
-        raise ArgumentError(f"--beta must be above 0, got {config.beta}; 0.1 is a good start")
-    if config.learning_rate <= 0:
-        raise ArgumentError(f"--learning_rate must be above 0, got {config.learning_rate}; 5e-6 is a good start")
-    if unknown := set(config.loss_type) - set(LOSS_TYPES):
-        raise ArgumentError(f"--loss_type {', '.join(sorted(unknown))} is unknown; known: {', '.join(LOSS_TYPES)}")
-    if run.sample_max_new_tokens < 1:
-        raise ArgumentError(f"--sample_max_new_tokens must be at least 1, got {run.sample_max_new_tokens}")
+    for name, advice in (("beta", "0.1"), ("learning_rate", "5e-6")):
+        value = getattr(config, name)
+        if not isinstance(value, int | float) or not 0 < value < math.inf:
+            raise ArgumentError(f"--{name} must be above 0, got {value}; {advice} is a good start")
+    counts = ("per_device_train_batch_size", "per_device_eval_batch_size", "gradient_accumulation_steps")
+    for name, value in (
+        *((n, getattr(config, n)) for n in counts),
+        ("sample_max_new_tokens", run.sample_max_new_tokens),
+    ):
+        if not isinstance(value, int) or value < 1:
+            raise ArgumentError(f"--{name} must be at least 1, got {value}")
+    for name, found, known in (
+        ("loss_type", config.loss_type, LOSS_TYPES),
+        ("f_divergence_type", [config.f_divergence_type], F_DIVERGENCES),
+    ):
+        if unknown := set(found) - set(known):
+            raise ArgumentError(f"--{name} {', '.join(sorted(unknown))} is unknown; known: {', '.join(known)}")

@@ -11,6 +11,7 @@ from typing import Any
 import pyarrow as pa
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
+from training.checks import RunError
 from training.record import metrics as names
 from training.record.writer import RunWriter
 
@@ -63,6 +64,9 @@ class RecordCallback(TrainerCallback):
         found = {standard_key(key): value for key, value in metrics.items() if key not in _NOT_METRICS}
         if state.is_world_process_zero:
             self._run.scores(state.global_step, self._scores())
+        if self._metric not in found:
+            known = ", ".join(sorted(key.removeprefix("eval/") for key in found))
+            raise RunError(f"--metric_for_best_model {self._metric} is not evaluated; these are: {known}")
         if state.global_step and self._improves(found):
             self.best_step, self.best_metrics = state.global_step, found
             self._keep(state)

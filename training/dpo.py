@@ -3,16 +3,20 @@
 import os
 import shutil
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 from datasets import Dataset
+from jinja2 import TemplateError
+from peft import PeftModel
 from transformers import PreTrainedTokenizerBase
 from transformers.trainer_callback import PrinterCallback
 from trl import DPOConfig, ModelConfig, get_peft_config, get_quantization_config
+from trl.trainer.utils import create_model_from_path, use_adapter
 
 from training import environment, preferences
 from training.arguments import RunArguments
@@ -111,15 +115,29 @@ class _Training:
                 pair_ids=[pair["pair_id"] for pair in pairs],
                 evaluated=self._draw,
             )
-        except (OSError, ValueError, ImportError, NotImplementedError) as error:
+        except (OSError, ValueError, TypeError, KeyError, ImportError, RuntimeError, TemplateError) as error:
             raise RunError(one_line(error)) from error
 
     def _draw(self, step: int, _scores: pa.Table) -> Mapping[str, float]:
         if not self.config.should_save:
             return {}
-        rows, metrics = self.sampler.draw(self.trainer.accelerator.unwrap_model(self.trainer.model), step)
+        model = self.trainer.accelerator.unwrap_model(self.trainer.model)
+        if self.sampler.base is None and step:  # resumed: the policy is the base no more
+            with self._reference(model) as reference:
+                self.sampler.draw(reference, 0)
+        rows, metrics = self.sampler.draw(model, step)
         self.writer.samples(rows)
         return metrics
+
+    @contextmanager
+    def _reference(self, model: Any) -> Iterator[Any]:
+        """The reference model: TRL's copy, the policy without what its adapter learned, or the model as it was."""
+        if isinstance(model, PeftModel):
+            with use_adapter(model, adapter_name="ref" if "ref" in model.peft_config else None):
+                yield model
+        else:
+            options = {**(self.config.model_init_kwargs or {}), "device_map": model.device}
+            yield self.trainer.ref_model or create_model_from_path(self.model.model_name_or_path, **options)
 
     def run(self, started: float) -> Outcome:
         self._check_kept()
@@ -153,9 +171,10 @@ class _Training:
 
     def _callbacks(self) -> RecordCallback:
         metric = _standard_metric(self.config.metric_for_best_model)
-        higher = self.config.greater_is_better if self.config.greater_is_better is not None else True
-        # TRL's own best-of compares with a strict > and keeps no ties; ours replaces it.
-        self.config.metric_for_best_model = None
+        stated = self.config.greater_is_better
+        higher = stated if stated is not None else not metric.endswith(names.LOSS)
+        # TRL's own best-of compares with a strict > and keeps no ties; checkpoints/best replaces it.
+        self.config.metric_for_best_model, self.config.load_best_model_at_end = None, False
         record = RecordCallback(
             self.writer, lambda: self.trainer.scores, lambda folder: self._save(folder), metric, higher
         )
@@ -239,7 +258,7 @@ def _length(pair: preferences.Pair) -> int:
 
 
 def _standard_metric(stated: str | None) -> str:
-    """--metric_for_best_model as a W&B key; the exact reward accuracy if it is not given."""
+    """--metric_for_best_model as a W&B key."""
     return "eval/" + (stated or names.ACCURACY).removeprefix("eval_").removeprefix("eval/")
 
 

@@ -1,6 +1,7 @@
 """The Hugging Face Hub, for people who may have no network."""
 
 import socket
+import urllib.request
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -18,6 +19,8 @@ def prepare(name: str) -> None:
     if Path(name).expanduser().exists() or hub.HF_HUB_OFFLINE:
         return
     address = urlsplit(hub.ENDPOINT)
+    if address.scheme in urllib.request.getproxies():
+        return
     try:
         socket.create_connection((address.hostname or "", address.port or 443), timeout=PATIENCE).close()
     except OSError:

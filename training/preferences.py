@@ -19,6 +19,7 @@ from training import hub
 from training.embedded import pairs as embedded
 
 EMBEDDED = "embedded"
+_NO_ROWS = "is empty; it needs rows with prompt, chosen and rejected"
 EVALUATION_SPLITS = ("test", "validation", "eval", "valid", "dev")
 EVALUATION_SHARE = 0.1
 ASK, CUE = "\n\nHuman:", "\n\nAssistant:"
@@ -134,6 +135,8 @@ def _read(name: str) -> Mapping[str, Any]:
         raise
     except Exception as error:  # the readers below raise what they like
         reason = str(error.__cause__ or error).splitlines() or [type(error).__name__]
+        if "corresponds to no data" in reason[0]:
+            raise PreferenceError(f"{name} {_NO_ROWS}") from error
         advice = "" if path.exists() else "; a Hub data set needs a network, or give a local file or 'embedded'"
         raise PreferenceError(f"data set {name!r} cannot be read: {reason[0]}{advice}") from error
 
@@ -150,7 +153,7 @@ def _file(path: Path) -> Any:
     if kind is None:
         raise PreferenceError(f"{path} is none of {', '.join(_FORMATS)} (also .gz); rename or convert it")
     if not path.stat().st_size:
-        raise PreferenceError(f"{path} is empty; it needs rows with prompt, chosen and rejected")
+        raise PreferenceError(f"{path} {_NO_ROWS}")
     options = {"sep": "\t"} if ".tsv" in path.suffixes else {}
     return datasets.load_dataset(kind, data_files=os.fspath(path), split="train", **options)
 
@@ -195,6 +198,8 @@ def normalise(row: Mapping[str, Any]) -> Pair | str:
     prompt, chosen, rejected = row.get("prompt"), row["chosen"], row["rejected"]
     parts: tuple[Any, Any, Any] | None
     if isinstance(chosen, list) and isinstance(rejected, list):
+        if not all(map(_is_turn, (*chosen, *rejected, *(prompt if isinstance(prompt, list) else ())))):
+            return "a turn without role and content"
         parts = _turns(prompt, chosen, rejected)
     elif isinstance(chosen, str) and isinstance(rejected, str):
         parts = (prompt, chosen, rejected) if isinstance(prompt, str) else _transcript(chosen, rejected)
@@ -228,12 +233,18 @@ def _turns(prompt: Any, chosen: list[Any], rejected: list[Any]) -> tuple[list[An
     while shared < min(len(chosen), len(rejected)) - 1 and chosen[shared] == rejected[shared]:
         shared += 1
     before = chosen[:shared]
-    if not before and prompt:
-        before = [{"role": "user", "content": prompt}] if isinstance(prompt, str) else list(prompt)
+    if isinstance(prompt, str) and prompt and not before:
+        before = [{"role": "user", "content": prompt}]
+    elif isinstance(prompt, list) and prompt[len(prompt) - len(before) :] == before:
+        before = prompt  # with the turns, such as a system message, that the answers do not repeat
     answers = (chosen[shared:], rejected[shared:])
     if not before or any(len(answer) != 1 or answer[0].get("role") != "assistant" for answer in answers):
         return None
     return before, *answers
+
+
+def _is_turn(turn: Any) -> bool:
+    return isinstance(turn, Mapping) and all(isinstance(turn.get(key), str) for key in ("role", "content"))
 
 
 def _text(side: str | list[Mapping[str, str]]) -> str:

@@ -40,6 +40,8 @@ def _run(argv: list[str]) -> int:
     _quiet_libraries()
     try:
         run, model, config = parse(argv)
+        if run.quiet:
+            os.environ["TQDM_DISABLE"] = "1"
         outcome = train(run, model, config)
     except (ArgumentError, PreferenceError, RecordError, RunError) as error:
         return _fail(str(error), MISUSED)

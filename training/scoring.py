@@ -61,6 +61,8 @@ class ScoringTrainer(DPOTrainer):
             self.precompute_ref_logps = computed
         if known is not None:
             reference = list(known.T)
+        elif computed and self.state.global_step == 0:
+            reference = list(sums[0].chunk(2))  # the same model; what was computed in other batches differs by rounding
         elif computed:
             reference = [inputs[f"ref_{side}_logps"] for side in SIDES]
         else:
@@ -116,13 +118,18 @@ class ScoringTrainer(DPOTrainer):
     def _lengths(self) -> dict[int, tuple[int, int, bool, bool]]:
         """Per pair: tokens of chosen and of rejected that are scored, and whether each was cut."""
         limit = self.args.max_length or sys.maxsize
+        keep_end = self.args.truncation_mode == "keep_end"  # a first token without context has no log-probability
         columns = (self.eval_dataset[name] for name in (PAIR_INDEX, "prompt_ids", "chosen_ids", "rejected_ids"))
         found = {}
         for index, prompt, *answers in zip(*columns, strict=True):
             full = [len(answer) for answer in answers]
-            chosen, rejected = (min(length, limit - len(prompt)) for length in full)
+            room = limit - 1 if keep_end else limit - len(prompt)
+            chosen, rejected = (min(length, room) for length in full)
             found[index] = (chosen, rejected, chosen < full[0], rejected < full[1])
         return found
+
+    def create_model_card(self, *_: Any, **__: Any) -> None:
+        """TRL's card says nothing true of a model that was loaded from a folder."""
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
         if "eval_loss" in logs:

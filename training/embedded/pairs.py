@@ -89,14 +89,14 @@ def _rows(split: str, seed: int) -> list[Row]:
     count = N_TRAIN if split == "train" else N_EVAL
     drawn = rng.sample(prompts(split), len(prompts(split)))
     drawn = sorted(drawn, key=lambda pair: pair[1] != THAILAND[1])[:count]
-    return [_row(f"{split}-{i:04d}", item, text, rng) for i, (item, text) in enumerate(drawn)]
+    flips = set(Random(f"flips {split} {seed}").sample(range(count), round(FLIPPED * count)))
+    return [_row(f"{split}-{i:04d}", item, text, i in flips, rng) for i, (item, text) in enumerate(drawn)]
 
 
-def _row(pair_id: str, item: Item, text: str, rng: Random) -> Row:
+def _row(pair_id: str, item: Item, text: str, flipped: bool, rng: Random) -> Row:
     system = "" if text == THAILAND[1] or rng.random() >= SYSTEM_SHARE else rng.choice(style.SYSTEMS)
     fault = pick_fault(FAULTS, rng)
     good, bad = good_answer(item, system, rng), bad_answer(item, fault, system, rng)
-    flipped = rng.random() < FLIPPED
     chosen, rejected = (bad, good) if flipped else (good, bad)
     messages = [{"role": "system", "content": system}] if system else []
     return {
