@@ -1,7 +1,9 @@
 """What a locally run web app needs so that other web pages cannot use it."""
 
+import re
 import socket
 from functools import cache
+from ipaddress import ip_address
 from typing import Any
 
 from dash import Dash
@@ -18,18 +20,29 @@ def is_loopback(host: str) -> bool:
     return host in ("localhost", "::1") or host.startswith("127.")
 
 
-def trusted_hosts(host: str) -> list[str]:
-    """The Host headers that are answered: without this list any web page could read the runs by DNS rebinding."""
-    if is_loopback(host):
-        return list(dict.fromkeys([*LOOPBACK, host]))
-    if host not in _WILDCARDS:
-        return [*LOOPBACK, host]
-    own = socket.gethostname()
+@cache
+def trusted_hosts(host: str) -> tuple[str, ...]:
+    """The names that are answered: without this list any web page could read the runs by DNS rebinding."""
+    own = [socket.gethostname(), socket.getfqdn()] if host in _WILDCARDS else [f"[{host}]" if ":" in host else host]
+    return tuple(dict.fromkeys(name.lower() for name in [*LOOPBACK, *own]))
+
+
+def _is_address(name: str) -> bool:
     try:
-        addresses = {str(info[4][0]) for info in socket.getaddrinfo(own, None)}
-    except OSError:
-        addresses = set()
-    return [*LOOPBACK, own, socket.getfqdn(), *sorted(addresses)]
+        ip_address(name.strip("[]"))
+    except ValueError:
+        return False
+    return True
+
+
+def trusts(host: str, header: str) -> bool:
+    """Whether a server bound to `host` answers the Host `header` (a name or address, with or without a port).
+
+    Bound to a wildcard it answers by any address, such as those of a container's host: rebinding needs a name.
+    Flask's TRUSTED_HOSTS can express neither that nor an IPv6 address.
+    """
+    name = re.sub(r":\d+$", "", header).lower()
+    return name in trusted_hosts(host) or (host in _WILDCARDS and _is_address(name))
 
 
 def policy(script_hashes: list[str]) -> str:
@@ -45,11 +58,15 @@ def policy(script_hashes: list[str]) -> str:
 def harden(app: Dash, host: str) -> None:
     """Trusted hosts, same-site posts only, size limit and headers for every answer of `app`."""
     server: Any = app.server
-    server.config.update(TRUSTED_HOSTS=trusted_hosts(host), MAX_CONTENT_LENGTH=_LARGEST_REQUEST)
+    server.config.update(MAX_CONTENT_LENGTH=_LARGEST_REQUEST)
 
     @cache
     def header() -> str:
         return policy([digest.strip("'") for digest in app.csp_hashes()])
+
+    def known_host() -> None:
+        if not trusts(host, request.host):
+            abort(400)
 
     def same_site() -> None:
         site = request.headers.get("Sec-Fetch-Site", "same-origin")
@@ -64,5 +81,6 @@ def harden(app: Dash, host: str) -> None:
         response.headers["Cross-Origin-Resource-Policy"] = "same-origin"
         return response
 
+    server.before_request(known_host)
     server.before_request(same_site)
     server.after_request(headers)

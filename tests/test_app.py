@@ -239,3 +239,23 @@ def test_a_host_that_others_can_reach_is_warned_of(tmp_path):
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         assert process.stdout.readline().startswith("Warning: anybody who can reach 0.0.0.0:")
         process.terminate()
+
+
+@pytest.mark.parametrize("header", ["192.168.1.7:8050", "172.17.0.2", "[fe80::1]:8050", "localhost:9", "[::1]"])
+@pytest.mark.parametrize("host", ["0.0.0.0", "::"])
+def test_a_server_for_all_addresses_is_reached_by_any_address(host, header):
+    assert security.trusts(host, header)
+
+
+@pytest.mark.parametrize(
+    "header", ["evil.example", "1.2.3.4.evil.example", "1.2.3.4:80:evil", "", "[evil]", "127.0.0.1.nip.io:8050"]
+)
+def test_no_host_is_reached_by_a_foreign_name(header):
+    assert not security.trusts("0.0.0.0", header)
+    assert not security.trusts("127.0.0.1", header)
+
+
+def test_a_server_for_one_address_is_reached_by_that_one_only():
+    assert security.trusts("192.168.1.5", "192.168.1.5:8050")
+    assert security.trusts("::1", "[::1]:8050")
+    assert not security.trusts("192.168.1.5", "192.168.1.6:8050")

@@ -2,6 +2,7 @@
 
 import math
 from array import array
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -111,3 +112,14 @@ def test_the_error_bar_is_the_wilson_interval():
 def test_a_run_without_both_numbers_is_no_point(metrics):
     run = Run("a", "a", "runs", "finished", metrics=metrics)
     assert loss_against_accuracy([run], "last", {"a": 0}).data == ()
+
+
+def test_a_hostile_run_name_is_plain_text_in_every_figure():
+    name = '<b>x</b> <a href="https://evil.example">link</a>'
+    run = Run("a", name, "runs", "finished", metrics={EVAL_LOSS: 0.5, EVAL_ACCURACY: 0.8}, n_eval=100)
+    figures = [panel_figure(panel, [replace(curve(), run=run)], View(smoothing=0.5)) for panel in PANELS]
+    figures.append(loss_against_accuracy([run], "last", {"a": 0}))
+    for figure in figures:
+        assert all("&lt;b&gt;x&lt;/b&gt;" in trace.name for trace in figure.data)
+        assert "<b>" not in figure.to_json().encode().decode("unicode_escape")
+        assert "<a " not in figure.to_json().encode().decode("unicode_escape")

@@ -142,3 +142,52 @@ def test_an_accuracy_that_is_a_mean_of_batch_means_is_said_to_be():
 def test_runs_left_out_of_the_ranking_are_counted():
     found = verdict.answer(group(run("a"), run("b", status="running"), run("c", status="failed")), EVAL_LOSS, "last")
     assert "Not ranked: 1 running and 1 failed." in found.details
+
+
+def test_a_run_evaluated_only_before_training_is_not_worse_than_the_untrained_model_and_never_wins():
+    """float32 of ln 2 is 0.69314718246, 1.9e-9 above the float64."""
+    base = replace(run("base", loss=0.6931471824645996, accuracy=0.99), step=0)
+    late = replace(run("late", loss=0.8, accuracy=0.6), step=100)
+    assert not comparability.worse_than_untrained(base, 0.6931471824645996)
+    assert ranking.rank([base, late], EVAL_LOSS, "last") == {"late": 1}
+    found = verdict.answer(group(base, late), EVAL_ACCURACY, "last")
+    assert (found.best, found.most_accurate) == ("late", "late")
+    assert "Not ranked: 1 evaluated at step 0, before training." in found.details
+    alone = verdict.answer(group(base), EVAL_LOSS, "best")
+    assert alone.best is None
+    assert alone.headline == "No run can be ranked: an evaluation at step 0 is that of the model before training."
+
+
+@pytest.mark.parametrize(
+    ("argument", "value", "shown"),
+    [
+        ("label_smoothing", 0.1, "0, 0.1"),
+        ("loss_weights", [0.5], "0.5, None"),
+        ("use_weighting", True, "False, True"),
+        ("f_divergence_type", "js_divergence", "js_divergence, reverse_kl"),
+    ],
+)
+def test_loss_is_not_compared_across_other_loss_arguments(argument, value, shown):
+    scale = comparability.loss_scale([run("a", beta=0.1), run("b", beta=0.1, **{argument: value})])
+    assert scale.reason == f"{argument} differs ({shown})"
+
+
+def test_an_absent_loss_argument_is_the_same_as_trls_default():
+    written = run("b", label_smoothing=0, loss_weights=[1.0], use_weighting=False, f_divergence_type="reverse_kl")
+    old = run("c", f_divergence_type="FDivergenceType.REVERSE_KL", loss_weights="None")
+    assert comparability.loss_scale([run("a"), written, old]).comparable
+
+
+def test_a_weighted_loss_does_not_start_at_ln_2_and_a_smoothed_one_does():
+    assert comparability.untrained_loss(run("a", loss_weights=[0.5])) is None
+    assert comparability.untrained_loss(run("a", use_weighting=True)) is None
+    plain = run("a", loss_type=["sigmoid"], label_smoothing=0.1, loss_weights=[1.0])
+    assert comparability.untrained_loss(plain) == comparability.UNTRAINED
+
+
+def test_the_best_checkpoint_is_said_to_be_chosen_on_the_same_pairs():
+    recorded = replace(run("a"), best={EVAL_LOSS: 0.4, EVAL_ACCURACY: 0.8}, best_step=50, step=100)
+    sentence = "The best of several checkpoints was chosen on these same pairs, so its accuracy is a little optimistic."
+    assert sentence in verdict.answer(group(recorded, run("b")), EVAL_ACCURACY, "best").details
+    assert sentence not in verdict.answer(group(recorded, run("b")), EVAL_ACCURACY, "last").details
+    assert sentence not in verdict.answer(group(run("b")), EVAL_ACCURACY, "best").details

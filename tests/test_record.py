@@ -379,3 +379,13 @@ def test_every_metric_describes_itself():
     assert metrics.describe("eval/something/else").name == "something/else"
     assert metrics.split_key("eval/rewards/chosen") == ("eval", "rewards/chosen")
     assert metrics.split_key("custom") == ("", "custom")
+
+
+def test_a_metrics_file_that_cannot_be_opened_is_read_as_nothing_until_it_can(tmp_path, monkeypatch):
+    path = tmp_path / "metrics.jsonl"
+    path.write_text('{"step": 1}\n')
+    tail = Tail(path)
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "open", lambda *_: (_ for _ in ()).throw(PermissionError(13, "Permission denied")))
+        assert tail.read() == []
+    assert tail.read() == [{"step": 1}]

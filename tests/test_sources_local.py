@@ -3,10 +3,12 @@
 import json
 import os
 import threading
+from pathlib import Path
 
 import pytest
 from make_runs import START, make_run, write_json
 
+from dashboard.analysis.ranking import EVAL_LOSS, rank
 from dashboard.sources.catalog import Catalog, quiet_minutes
 from dashboard.sources.local import LocalRuns
 from training.record.schema import Run
@@ -126,3 +128,55 @@ def test_a_colour_is_given_once(tmp_path):
     catalog = Catalog(tmp_path)
     assert catalog.colours(["a", "b"]) == {"a": 0, "b": 1}
     assert catalog.colours(["c", "b"]) == {"c": 2, "b": 1}
+
+
+def test_a_folder_whose_name_is_no_text_is_passed_over(tmp_path):
+    make_run(tmp_path, "good")
+    make_run(tmp_path, os.fsdecode(b"caf\xe9"))
+    runs = LocalRuns(tmp_path).runs()
+    assert list(runs) == ["good"]
+    json.dumps(list(runs), ensure_ascii=False).encode()
+
+
+def test_a_metrics_file_that_is_a_folder_leaves_the_run_without_curves(tmp_path):
+    folder = make_run(tmp_path, "bad")
+    (folder / "metrics.jsonl").unlink()
+    (folder / "metrics.jsonl").mkdir()
+    local = LocalRuns(tmp_path)
+    assert local.runs()["bad"].status == "finished"
+    assert local.history("bad") == {}
+
+
+@pytest.mark.parametrize("n", [-5, 0, 1e300, "many"])
+def test_an_absurd_number_of_pairs_is_unknown(tmp_path, n):
+    make_run(tmp_path, "a")
+    head = json.loads((tmp_path / "a" / "config.json").read_text())
+    write_json(tmp_path / "a" / "config.json", {**head, "data": {**head["data"], "n_eval": n}})
+    assert LocalRuns(tmp_path).runs()["a"].n_eval is None
+
+
+def test_a_folder_that_may_not_be_entered_hides_no_other_run(tmp_path, monkeypatch):
+    make_run(tmp_path, "closed")
+    make_run(tmp_path, "open")
+    is_file = Path.is_file
+
+    def guarded(path: Path) -> bool:
+        if path.parent.name == "closed":
+            raise PermissionError(13, "Permission denied")
+        return is_file(path)
+
+    monkeypatch.setattr(Path, "is_file", guarded)
+    local = LocalRuns(tmp_path)
+    assert list(local.runs()) == ["open"]
+    assert local.problem is None
+
+
+def test_a_run_stopped_before_its_second_evaluation_is_listed_at_step_0_and_not_ranked(tmp_path):
+    """20 steps between evaluations, 15 steps made; the writer records no best checkpoint at step 0."""
+    folder = make_run(tmp_path, "early", status="stopped", done=0.075)
+    summary = json.loads((folder / "summary.json").read_text())
+    write_json(folder / "summary.json", {**summary, "best": {}, "best_step": None})
+    run = LocalRuns(tmp_path).runs()["early"]
+    assert (summary["step"], run.step) == (15, 0)
+    assert EVAL_LOSS in run.metrics
+    assert rank([run], EVAL_LOSS, "best") == rank([run], EVAL_LOSS, "last") == {}

@@ -1,10 +1,13 @@
 """Uploaded files: kept by content, safe in name, gone when removed."""
 
+import os
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from make_runs import make_run
 
+from dashboard.sources import wandb_runs
 from dashboard.sources.catalog import Catalog
 from dashboard.sources.table import SourceError
 from dashboard.sources.uploads import LARGEST, Uploads, content_id, safe_name
@@ -85,3 +88,37 @@ def test_local_and_uploaded_runs_are_one_catalogue(tmp_path):
     assert list(catalog.snapshot().runs) == ["mine", *(run.id for run in upload.runs)]
     assert catalog.history(upload.runs[0].id) == {}
     assert catalog.history("../mine") == {}
+
+
+@pytest.mark.parametrize("content", [b",,\n", b'""\n', b";;\n;;\n"])
+def test_a_file_of_only_separators_is_refused_as_empty(tmp_path, content):
+    with pytest.raises(SourceError, match="The file is empty"):
+        Uploads(tmp_path).add("one.csv", content)
+
+
+def test_a_file_at_which_a_reader_fails_is_listed_with_its_problem(tmp_path, monkeypatch, caplog):
+    def broken(*_):
+        raise IndexError("list index out of range")
+
+    Uploads(tmp_path).add("one.csv", EXPORT)
+    monkeypatch.setattr(wandb_runs, "read", broken)
+    (found,) = Uploads(tmp_path).all().values()
+    assert found.runs == ()
+    assert found.problem == "The file cannot be read as a W&B runs table (IndexError)."
+    assert "list index out of range" in caplog.text
+
+
+def test_an_upload_folder_with_an_odd_name_or_a_dead_link_breaks_no_page(tmp_path):
+    uploads = tmp_path / ".shared" / "uploads"
+    (uploads / ("0" * 16)).mkdir(parents=True)
+    (uploads / ("0" * 16) / os.fsdecode(b"caf\xe9.csv")).write_bytes(EXPORT)
+    (uploads / ("1" * 16)).mkdir()
+    (uploads / ("1" * 16) / "dead.csv").symlink_to(tmp_path / "nowhere")
+    (uploads / ("2" * 16)).mkdir()
+    (uploads / ("2" * 16) / "folder.csv").mkdir()
+    (uploads / ("3" * 16)).write_text("no folder")
+    found = Uploads(tmp_path).all()
+    assert {key[0]: (upload.name, bool(upload.problem)) for key, upload in found.items()} == {
+        "0": ("caf?.csv", False),
+        "2": ("folder.csv", True),
+    }

@@ -202,3 +202,15 @@ def test_every_real_csv_is_read_or_refused_in_one_sentence(shared_data):
     assert outcomes["alighieri_assgan.csv"] == 21
     assert "chart export" in outcomes["druidowm_nanogpt.csv"]
     assert "TensorBoard" in outcomes["fawa_DPO_curves_EvalLoss.csv"]
+
+
+def test_a_list_written_as_json_is_a_list_and_anything_else_stays_text():
+    (run,) = read('Name,loss_type,lora,tags_of,odd,eval/loss\na,"[""sigmoid"",""sft""]","[1,2]","[[1]]",[x],0.5\n').runs
+    assert run.config == {"loss_type": ["sigmoid", "sft"], "lora": [1, 2], "tags_of": "[[1]]", "odd": "[x]"}
+    assert comparability.loss_type(run.config) == "sigmoid+sft"
+
+
+def test_a_run_that_logged_once_is_ranked():
+    """`_step` counts calls of wandb.log from 0; it is no optimizer step."""
+    (run,) = read("Name,State,_step,eval/loss\na,finished,0,0.5\n").runs
+    assert ranking.rank([run], EVAL_LOSS, "last") == {run.id: 1}

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from dashboard.analysis.hyperparameters import text
 from dashboard.analysis.ranking import EVAL_ACCURACY, EVAL_LOSS
 from training.record.history import number
 from training.record.schema import Run
@@ -12,7 +13,17 @@ from training.record.schema import Run
 UNTRAINED = math.log(2)
 """Loss of the untrained policy, in nats: -log sigmoid(0), at every beta (DPO, arXiv:2305.18290, eq. 7)."""
 
+_ROUNDING = 1e-3
+"""Nats: what bf16 and 32-bit floats may add to ln 2 without any training."""
+
 _LOGISTIC = frozenset({"sigmoid", "sigmoid_norm"})
+_DEFAULTS: Mapping[str, Any] = {
+    "label_smoothing": 0.0,
+    "loss_weights": None,
+    "use_weighting": False,
+    "f_divergence_type": "reverse_kl",
+}
+"""TRL's defaults of the other arguments that change the loss."""
 
 
 def beta(config: Mapping[str, Any]) -> float | None:
@@ -29,14 +40,32 @@ def loss_type(config: Mapping[str, Any]) -> str | None:
 
 
 def untrained_loss(run: Run) -> float | None:
-    """ln 2 for the sigmoid loss, also where the type is unknown (it is TRL's default); None for any other loss."""
-    return UNTRAINED if (loss_type(run.config) or "sigmoid") in _LOGISTIC else None
+    """ln 2 for the sigmoid loss, also where the type is unknown (it is TRL's default); None for any other loss.
+
+    None too where the loss is weighted. Label smoothing and any f-divergence keep ln 2: both scores are equal then.
+    """
+    weighted = any(_loss_argument(run.config, key) != text(_DEFAULTS[key]) for key in ("loss_weights", "use_weighting"))
+    return UNTRAINED if not weighted and (loss_type(run.config) or "sigmoid") in _LOGISTIC else None
+
+
+def _loss_argument(config: Mapping[str, Any], key: str) -> str:
+    """The argument `key` of `_DEFAULTS` as text, the same for all ways to write it; TRL's default if it is absent."""
+    value = config.get(key)
+    if value is None or str(value).lower() in ("none", "null"):
+        value = _DEFAULTS[key]
+    if key == "use_weighting":
+        value = bool(value)
+    if key == "loss_weights" and isinstance(value, list | tuple) and all(weight == 1 for weight in value):
+        value = None
+    if key == "f_divergence_type":
+        value = str(value).rpartition(".")[2].lower()
+    return text(value)
 
 
 def worse_than_untrained(run: Run, loss: float | None) -> bool:
-    """Whether `loss` (nats) is above what the model had before training."""
+    """Whether `loss` (nats) is above what the model had before training, by more than rounding."""
     untrained = untrained_loss(run)
-    return loss is not None and untrained is not None and loss > untrained
+    return loss is not None and untrained is not None and loss > untrained + _ROUNDING
 
 
 @dataclass(frozen=True)
@@ -80,7 +109,10 @@ class LossScale:
 
 
 def loss_scale(runs: Iterable[Run]) -> LossScale:
-    """Loss is comparable only where beta and loss type are the same (a value that is not known counts as the same)."""
+    """Loss is comparable only where beta, loss type and TRL's other loss arguments are the same.
+
+    A beta or loss type that is not known counts as the same, any other argument as TRL's default.
+    """
     known = list(runs)
     betas = sorted({value for run in known if (value := beta(run.config)) is not None})
     types = sorted({name for run in known if (name := loss_type(run.config)) is not None})
@@ -89,6 +121,10 @@ def loss_scale(runs: Iterable[Run]) -> LossScale:
         reasons.append(f"beta differs ({betas[0]:g}–{betas[-1]:g})")
     if len(types) > 1:
         reasons.append(f"the loss type differs ({', '.join(types)})")
+    for key in _DEFAULTS:
+        values = sorted({_loss_argument(run.config, key) for run in known})
+        if len(values) > 1:
+            reasons.append(f"{key} differs ({', '.join(values)})")
     return LossScale(not reasons, " and ".join(reasons))
 
 

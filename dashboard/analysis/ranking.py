@@ -35,6 +35,16 @@ def settled(run: Run) -> bool:
     return run.status not in _APART
 
 
+def untrained(run: Run, at: At) -> bool:
+    """Whether the evaluation was made at step 0: its numbers are the base model's, not the run's."""
+    return evaluation_step(run, at) == 0
+
+
+def eligible(run: Run, at: At) -> bool:
+    """Whether the run can be ranked by the evaluation: it is settled, and the evaluation is its own."""
+    return settled(run) and not untrained(run, at)
+
+
 def finite(value: float | None) -> float | None:
     """The value, or None where it is missing, NaN or infinite: what has diverged never wins."""
     return value if value is not None and math.isfinite(value) else None
@@ -52,7 +62,7 @@ def rank(runs: Iterable[Run], key: str, at: At) -> dict[str, int]:
     values = {
         run.id: sign * value
         for run in runs
-        if settled(run) and (value := finite(evaluation(run, at).get(key))) is not None
+        if eligible(run, at) and (value := finite(evaluation(run, at).get(key))) is not None
     }
     ordered = sorted(values.values())
     return {run: bisect_left(ordered, value) + 1 for run, value in values.items()}
@@ -70,6 +80,6 @@ def proportions(runs: Iterable[Run], at: At) -> dict[str, Proportion]:
     found = {}
     for run in runs:
         accuracy = finite(evaluation(run, at).get(EVAL_ACCURACY))
-        if settled(run) and run.n_eval and accuracy is not None and 0 <= accuracy <= 1:
+        if eligible(run, at) and run.n_eval and accuracy is not None and 0 <= accuracy <= 1:
             found[run.id] = Proportion(accuracy, run.n_eval)
     return found

@@ -33,13 +33,16 @@ def answer(group: EvaluationSet, key: str, at: At) -> Answer:
     shares = ranking.proportions(group.runs, at)
     tied = significance.tie_group(shares)
     if best is None:
-        return Answer(group.name, None, _nothing_ranked(group.runs, key), (), (), tied, significance.best_of(shares))
+        return Answer(
+            group.name, None, _nothing_ranked(group.runs, key, at), (), (), tied, significance.best_of(shares)
+        )
     details = [
         _certainty(best, key, shares, tied),
         _assumption(group),
         _at(group.runs, at),
+        _chosen(group.runs, at),
         _batches(shares),
-        _apart(group.runs),
+        _apart(group.runs, at),
     ]
     warnings = [_scale(group.runs, key), _untrained(group.runs, at)]
     return Answer(
@@ -133,6 +136,12 @@ def _at(runs: Sequence[Run], at: At) -> str:
     return f"{whole} no best checkpoint: the last evaluation is used."
 
 
+def _chosen(runs: Sequence[Run], at: At) -> str:
+    if at == "last" or not any(run.best for run in runs):
+        return ""
+    return "The best of several checkpoints was chosen on these same pairs, so its accuracy is a little optimistic."
+
+
 def _batches(shares: Mapping[str, Proportion]) -> str:
     count = significance.share_of_batches(shares.values())
     if not count:
@@ -141,16 +150,21 @@ def _batches(shares: Mapping[str, Proportion]) -> str:
     return f"{whose} no whole number of pairs but a mean of batch means, as TRL logs it: the interval is approximate."
 
 
-def _apart(runs: Sequence[Run]) -> str:
+def _apart(runs: Sequence[Run], at: At) -> str:
     counts = Counter(run.status for run in runs if not ranking.settled(run))
-    words = " and ".join(f"{count} {status}" for status, count in sorted(counts.items(), reverse=True))
-    return f"Not ranked: {words}." if words else ""
+    words = [f"{count} {status}" for status, count in sorted(counts.items(), reverse=True)]
+    untrained = sum(ranking.settled(run) and ranking.untrained(run, at) for run in runs)
+    if untrained:
+        words.append(f"{untrained} evaluated at step 0, before training")
+    return f"Not ranked: {' and '.join(words)}." if words else ""
 
 
-def _nothing_ranked(runs: Sequence[Run], key: str) -> str:
+def _nothing_ranked(runs: Sequence[Run], key: str, at: At) -> str:
     running = [run for run in runs if run.status == "running"]
     if running:
         so_far = len(running)
         return f"No run has ended yet; {so_far} {'is' if so_far == 1 else 'are'} running and will be ranked then."
+    if any(ranking.settled(run) and ranking.untrained(run, at) for run in runs):
+        return "No run can be ranked: an evaluation at step 0 is that of the model before training."
     what = "eval loss" if key == EVAL_LOSS else "reward accuracy"
     return f"No run can be ranked: none that has ended has a finite {what}."

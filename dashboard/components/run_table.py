@@ -142,7 +142,8 @@ def _plain(value: Any) -> Any:
 
 
 _TIPS = {
-    "rank": "Rank within its evaluation set, by the metric chosen above. Running and failed runs have none.",
+    "rank": "Rank within its evaluation set, by the metric chosen above. Running and failed runs have none, nor have "
+    "evaluations at step 0.",
     "name": "Name of the run, with its colour on every chart.",
     "state": "Finished, stopped, failed or running, as its files or its source say.",
     "accuracy": f"{describe(EVAL_ACCURACY).meaning} Below it: Wilson 95% interval.",

@@ -123,7 +123,7 @@ def _style(curve: Curve, name: str, dash: str, few: bool) -> dict[str, Any]:
     return {
         "type": "scatter",
         "mode": "lines+markers" if few else "lines",
-        "name": f"{curve.run.name}: {describe(name).label}",
+        "name": theme.plain(f"{curve.run.name}: {describe(name).label}"),
         "line": {"color": colour, "width": 2, "dash": dash},
         "marker": {"color": colour, "size": 6, "symbol": theme.symbol(curve.slot)},
         "hovertemplate": "%{fullData.name}<br>%{y:.4~g} at %{x:.4~g}<extra></extra>",

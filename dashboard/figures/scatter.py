@@ -42,14 +42,14 @@ def _trace(run: Run, at: At, slot: int) -> go.Scatter:
     trace = go.Scatter(
         x=[loss],
         y=[accuracy],
-        name=run.name,
+        name=theme.plain(run.name),
         customdata=[run.id],
         mode="markers",
         marker={
             "color": colour,
             "size": 10,
             "symbol": theme.symbol(slot),
-            "opacity": 1 if ranking.settled(run) else 0.5,
+            "opacity": 1 if ranking.eligible(run, at) else 0.5,
         },
         hovertemplate="%{fullData.name}<br>loss %{x:.4f}, accuracy %{y:.1%}<extra></extra>",
     )

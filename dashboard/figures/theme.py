@@ -1,5 +1,7 @@
 """One look for every figure: transparent, so that light and dark need no redraw; one colour per run."""
 
+import html
+
 import plotly.graph_objects as go
 
 PALETTE = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#D55E00", "#56B4E9")
@@ -19,6 +21,11 @@ def colour(slot: int) -> str:
 def symbol(slot: int) -> str:
     """The marker of the run: runs of one colour have different markers, up to 36 runs."""
     return SYMBOLS[slot // len(PALETTE) % len(SYMBOLS)]
+
+
+def plain(text: str) -> str:
+    """`text` as plotly shows it letter for letter: plotly reads tags in its labels, links among them."""
+    return html.escape(text, quote=False)
 
 
 def _axis() -> dict[str, object]:

@@ -2,11 +2,12 @@
 
 import threading
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from training.record import schema
 from training.record.history import HistoryReader
+from training.record.metrics import LOSS
 from training.record.reader import read_run
 from training.record.schema import History, RecordError, Run
 
@@ -34,10 +35,32 @@ def _stamp(directory: Path) -> Stamp:
     return tuple(found)
 
 
-def _read(directory: Path) -> Run:
-    """The run; one that cannot be read is listed with its problem as error."""
+def _is_run(path: Path) -> bool:
+    """Whether the folder holds a config.json. Dot-folders are no runs, nor are names that are no text (not UTF-8)."""
     try:
-        return read_run(directory)
+        path.name.encode()
+        return not path.name.startswith(".") and (path / schema.CONFIG).is_file()
+    except (OSError, UnicodeEncodeError):
+        return False
+
+
+def _evaluated_at(run: Run, history: HistoryReader) -> int | None:
+    """The step of an ended run's last evaluation where no best one is recorded: one stopped early has that of step 0.
+
+    Otherwise the run's last step, at which a run is evaluated before it ends.
+    """
+    if run.best or run.status == "running":
+        return run.step
+    series = history.read().get(f"eval/{LOSS}")
+    return series.steps[-1] if series else run.step
+
+
+def _read(directory: Path, history: HistoryReader) -> Run:
+    """The run; one that cannot be read is listed with its problem as error, a number of pairs below 1 is unknown."""
+    try:
+        run = read_run(directory)
+        pairs = run.n_eval if run.n_eval is not None and run.n_eval > 0 else None
+        return replace(run, n_eval=pairs, step=_evaluated_at(run, history))
     except (RecordError, OSError, ValueError) as problem:
         return Run(id=directory.name, name=directory.name, source="runs", status="failed", error=str(problem))
 
@@ -65,14 +88,10 @@ class LocalRuns:
         return entry.history.read() if entry else None
 
     def _folders(self) -> dict[str, Path]:
-        """Folder name -> folder, for those that hold a config.json. Dot-folders are no runs; no root is no run."""
+        """Folder name -> folder, for those that are runs; no root is no run."""
         try:
             self.problem = None
-            return {
-                path.name: path
-                for path in self.root.iterdir()
-                if not path.name.startswith(".") and (path / schema.CONFIG).is_file()
-            }
+            return {path.name: path for path in self.root.iterdir() if _is_run(path)}
         except FileNotFoundError:
             return {}
         except OSError as error:
@@ -89,7 +108,7 @@ class LocalRuns:
             if known and known.stamp == stamp:
                 continue
             history = known.history if known else HistoryReader(path)
-            self._entries[name] = _Entry(stamp, _read(path), history)
+            self._entries[name] = _Entry(stamp, _read(path, history), history)
             changed = changed | {name}
         if changed:
             self.version += 1

@@ -65,6 +65,8 @@ def parse(content: bytes) -> Table:
         lines = [row for row in csv.reader(io.StringIO(text, newline=""), delimiter=separator) if any(row)]
     except csv.Error as error:
         raise SourceError(f"The file is no readable CSV: {error}.") from error
+    if not lines:
+        raise SourceError("The file is empty: it has separators, but nothing between them.")
     header = tuple(name.strip() for name in lines[0])
     _check_size(header, lines)
     rows = tuple(tuple((row + [""] * len(header))[: len(header)]) for row in lines[1:])

@@ -1,12 +1,14 @@
 """Uploaded files, kept as they are under runs/.shared/uploads/<content hash>/, so that they survive a restart."""
 
 import hashlib
+import logging
 import re
 import shutil
 import tempfile
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
 from dashboard.sources import wandb_runs
@@ -16,6 +18,7 @@ from training.record.schema import SHARED, Run
 LARGEST = 24 * 2**20
 """Bytes of one file."""
 
+_LOG = logging.getLogger(__name__)
 _HASH = re.compile(r"[0-9a-f]{16}")
 
 
@@ -42,8 +45,15 @@ def content_id(content: bytes) -> str:
 
 
 def _parse(content: bytes, name: str) -> Upload:
+    """The upload. Raises SourceError whatever goes wrong: no file may take a page down."""
     digest = content_id(content)
-    found = wandb_runs.read(content, name, digest[:8])
+    try:
+        found = wandb_runs.read(content, name, digest[:8])
+    except SourceError:
+        raise
+    except Exception as error:
+        _LOG.exception("upload %s cannot be read", digest)
+        raise SourceError(f"The file cannot be read as a W&B runs table ({type(error).__name__}).") from error
     return Upload(digest, name, found.runs, found.notes)
 
 
@@ -87,22 +97,30 @@ class Uploads:
                 shutil.rmtree(path.parent, ignore_errors=True)
 
     def _paths(self) -> dict[str, Path]:
+        """Upload id -> its file, by time of upload; what is no file or cannot be looked at is passed over."""
         try:
-            folders = [path for path in self._folder.iterdir() if _HASH.fullmatch(path.name) and path.is_dir()]
+            folders = [path for path in self._folder.iterdir() if _HASH.fullmatch(path.name)]
         except OSError:
             return {}
-        files = [(folder.name, next(folder.iterdir(), None)) for folder in folders]
-        found = [(key, path) for key, path in files if path is not None]
-        return dict(sorted(found, key=lambda item: (item[1].stat().st_mtime_ns, item[0])))
+        found = []
+        for folder in folders:
+            try:
+                found += [(path.stat().st_mtime_ns, folder.name, path) for path in islice(folder.iterdir(), 1)]
+            except OSError:
+                continue
+        return {key: path for _, key, path in sorted(found)}
 
     def _load(self, upload_id: str, path: Path) -> Upload:
+        name = path.name.encode(errors="replace").decode()
         try:
             if path.stat().st_size > LARGEST:
                 raise SourceError("The file is too large.")
-            upload = _parse(path.read_bytes(), path.name)
-            return Upload(upload_id, path.name, upload.runs, upload.notes)
-        except (SourceError, OSError) as problem:
-            return Upload(upload_id, path.name, problem=str(problem))
+            upload = _parse(path.read_bytes(), name)
+            return Upload(upload_id, name, upload.runs, upload.notes)
+        except OSError as problem:
+            return Upload(upload_id, name, problem=f"The file cannot be read: {problem.strerror}.")
+        except SourceError as problem:
+            return Upload(upload_id, name, problem=str(problem))
 
     def _store(self, upload: Upload, content: bytes) -> None:
         """The folder appears by rename with its file already inside."""

@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import orjson
+
 from dashboard.sources.table import SourceError, Table, parse
 from training.record.schema import Run, Status
 
@@ -114,7 +116,7 @@ def _numeric(table: Table, metrics: list[str], columns: Mapping[str, int]) -> tu
 
 
 def _value(table: Table, cell: str) -> Any:
-    """A configuration cell: number, truth value, text, or None where the source is silent."""
+    """A configuration cell: number, truth value, list, text, or None where the source is silent."""
     text = cell.strip()
     if not text or text.lower() in ("na", "n/a"):
         return None
@@ -122,8 +124,18 @@ def _value(table: Table, cell: str) -> Any:
         return _BOOLEANS[text.lower()]
     number = table.number(text)
     if number is None:
-        return text
+        return _list(text) or text
     return int(number) if math.isfinite(number) and number.is_integer() and "." not in text else number
+
+
+def _list(text: str) -> list[Any] | None:
+    """The plain values of a list written as JSON, as W&B writes `["sigmoid"]`; None for any other text."""
+    try:
+        found = orjson.loads(text) if text.startswith("[") else None
+    except ValueError:
+        return None
+    plain = isinstance(found, list) and not any(isinstance(part, list | dict) for part in found)
+    return found if plain else None
 
 
 def _run(
@@ -148,7 +160,7 @@ def _run(
         status=_STATUS.get(state, "unknown"),
         config=config,
         metrics=metrics,
-        step=_whole(metrics.get("train/global_step", metrics.get("_step"))),
+        step=_whole(metrics.get("train/global_step", metrics.get("_step") or None)),
         max_steps=_whole(table.number(cell("max_steps"))),
         epoch=metrics.get("train/epoch", metrics.get("epoch")),
         n_eval=pairs(metrics),

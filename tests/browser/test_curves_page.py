@@ -2,7 +2,8 @@
 
 import json
 
-from make_runs import START
+from conftest import serving
+from make_runs import START, make_run
 from playwright.sync_api import expect
 
 
@@ -95,3 +96,17 @@ def test_a_run_without_curves_says_so(empty_url, open_page):
 def test_no_run_chosen_says_what_to_do(empty_url, open_page):
     page = open_page(f"{empty_url}/curves?runs=unknown")
     expect(page.locator("#curves-notes")).to_contain_text("No run chosen")
+
+
+def test_a_hostile_run_name_is_shown_letter_by_letter_when_a_point_is_hovered(tmp_path, open_page):
+    name = "<b>x<a href='https:'>link<b>"
+    make_run(tmp_path / "runs", name)
+    with serving(tmp_path / "runs") as url:
+        page = open_page(f"{url}/curves")
+        marker = page.locator("#curves-loss .scatterlayer .point").nth(5)
+        marker.scroll_into_view_if_needed()
+        box = marker.bounding_box()
+        page.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2, steps=5)
+        label = page.locator("#curves-loss .hoverlayer .hovertext")
+        expect(label).to_contain_text(name)
+        expect(label.locator("a, [style*='bold']")).to_have_count(0)

@@ -60,9 +60,12 @@ class Tail:
             self._offset, self._inode, self.broken = 0, status.st_ino, 0
         if status.st_size == self._offset:
             return []
-        with self.path.open("rb") as file:
-            file.seek(self._offset)
-            chunk = file.read()
+        try:
+            with self.path.open("rb") as file:
+                file.seek(self._offset)
+                chunk = file.read()
+        except OSError:
+            return []
         whole = chunk[: chunk.rfind(b"\n") + 1]
         self._offset += len(whole)
         return [row for line in whole.splitlines() if (row := self._parse(line)) is not None]
