@@ -8,7 +8,9 @@ from training.arguments import ArgumentError, parse
 
 def test_without_arguments_the_built_in_recipe_is_used():
     run, model, config = parse([])
-    assert (run.dataset_name, model.model_name_or_path) == ("embedded", str(arguments.EMBEDDED_MODEL))
+    assert (run.dataset_name, model.model_name_or_path) == ("embedded", "embedded")
+    assert arguments.model_path("embedded") == str(arguments.EMBEDDED_MODEL)
+    assert arguments.model_path("gpt2") == "gpt2"
     assert config.max_steps > 0
     assert config.eval_strategy == "steps"
 

@@ -69,6 +69,11 @@ DEFAULTS = {
 }
 
 
+def model_path(name: str) -> str:
+    """Where a model is loaded from: a Hub id or folder as it is, the built-in base model by its name, "embedded"."""
+    return str(EMBEDDED_MODEL) if name == EMBEDDED else name
+
+
 def parse(argv: list[str]) -> Arguments:
     """The arguments of a command line, over those of `--config` or of the built-in recipe, over TRL's defaults.
 
@@ -87,7 +92,7 @@ def parse(argv: list[str]) -> Arguments:
     except (ValueError, TypeError, ImportError) as error:
         raise ArgumentError(_told(error, list(parser._option_string_actions))) from error
     _check(run, config)
-    model.model_name_or_path = model.model_name_or_path or str(EMBEDDED_MODEL)
+    model.model_name_or_path = model.model_name_or_path or EMBEDDED
     return run, model, config
 
 

@@ -8,6 +8,7 @@ from transformers import AutoConfig, AutoTokenizer, PreTrainedTokenizerBase
 from trl import DPOConfig, ModelConfig
 
 from training import hub
+from training.arguments import model_path
 
 
 class RunError(Exception):
@@ -19,7 +20,7 @@ def load_tokenizer(model: ModelConfig, config: DPOConfig) -> PreTrainedTokenizer
 
     Raises RunError if the model cannot be loaded or is no causal language model.
     """
-    name = model.model_name_or_path or ""
+    name = model_path(model.model_name_or_path or "")
     options = {"revision": model.model_revision, "trust_remote_code": config.trust_remote_code}
     hub.prepare(name)
     try:

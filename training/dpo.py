@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -19,7 +20,7 @@ from trl import DPOConfig, ModelConfig, get_peft_config, get_quantization_config
 from trl.trainer.utils import create_model_from_path, use_adapter
 
 from training import environment, preferences
-from training.arguments import RunArguments
+from training.arguments import RunArguments, model_path
 from training.callback import RecordCallback, StopCallback, Stopped
 from training.checks import RunError, check_space, load_tokenizer, one_line
 from training.embedded import gold
@@ -105,7 +106,7 @@ class _Training:
         train = [_texts(pair if tokenizer.chat_template else preferences.as_text(pair)) for pair in self.data.train]
         try:
             return ScoringTrainer(
-                self.model.model_name_or_path,
+                model_path(self.model.model_name_or_path),
                 args=self.config,
                 train_dataset=Dataset.from_list(train),
                 eval_dataset=Dataset.from_list(indexed),
@@ -137,13 +138,16 @@ class _Training:
                 yield model
         else:
             options = {**(self.config.model_init_kwargs or {}), "device_map": model.device}
-            yield self.trainer.ref_model or create_model_from_path(self.model.model_name_or_path, **options)
+            yield self.trainer.ref_model or create_model_from_path(model_path(self.model.model_name_or_path), **options)
 
     def run(self, started: float) -> Outcome:
         self._check_kept()
         check_space(self.writer.runs, self.trainer.model, self.config)
         record = self._callbacks()
-        self.writer.publish(self._head())
+        head = self._head()
+        self.writer.publish(head)
+        if not self.run_arguments.quiet:
+            print(_about_data(head["data"]), file=sys.stderr)
         self.config.output_dir = os.fspath(self.writer.checkpoints)
         status, error = self._train()
         self.writer.finish(status, error)
@@ -250,6 +254,13 @@ _EMPTY = [{"role": "assistant", "content": ""}]
 
 def _texts(pair: preferences.Pair) -> dict[str, Any]:
     return {side: pair[side] for side in ("prompt", "chosen", "rejected")}
+
+
+def _about_data(data: Mapping[str, Any]) -> str:
+    """What is trained and evaluated on, and what was left out."""
+    dropped = ", ".join(f"{count} {reason}" for reason, count in data["dropped"].items() if count)
+    left_out = f"; left out: {dropped}" if dropped else ""
+    return f"{data['n_train']:,} training and {data['n_eval']:,} evaluation pairs of {data['read']:,} rows{left_out}"
 
 
 def _length(pair: preferences.Pair) -> int:
