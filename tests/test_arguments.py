@@ -7,8 +7,8 @@ from training.arguments import ArgumentError, parse
 
 
 def test_without_arguments_the_built_in_recipe_is_used():
-    run, model, config = parse([])
-    assert (run.dataset_name, model.model_name_or_path) == ("embedded", "embedded")
+    _, data, model, config, _ = parse([])
+    assert (data.dataset_name, model.model_name_or_path) == ("embedded", "embedded")
     assert arguments.model_path("embedded") == str(arguments.EMBEDDED_MODEL)
     assert arguments.model_path("gpt2") == "gpt2"
     assert config.max_steps > 0
@@ -18,14 +18,15 @@ def test_without_arguments_the_built_in_recipe_is_used():
 def test_flags_win_over_the_recipe_and_the_recipe_over_defaults(tmp_path):
     recipe = tmp_path / "my recipe.yaml"
     recipe.write_text("beta: 0.3\nlearning_rate: 5e-5\nmax_steps: 7\ndataset_name: mine\n")
-    run, _, config = parse(["--config", str(recipe), "--beta=0.5", "--max_steps", "9"])
-    assert (config.beta, config.learning_rate, config.max_steps, run.dataset_name) == (0.5, 5e-5, 9, "mine")
+    told = parse(["--config", str(recipe), "--beta=0.5", "--max_steps", "9"])
+    assert (told.config.beta, told.config.learning_rate) == (0.5, 5e-5)
+    assert (told.config.max_steps, told.data.dataset_name) == (9, "mine")
 
 
 def test_the_command_line_of_a_wandb_agent_is_understood(tmp_path):
     recipe = tmp_path / "recipe.yaml"
     recipe.write_text("model_name_or_path: gpt2\n")
-    _, model, config = parse([f"--config={recipe}", "--learning_rate=5e-05", "--beta=0.2", "--bf16=False"])
+    _, _, model, config, _ = parse([f"--config={recipe}", "--learning_rate=5e-05", "--beta=0.2", "--bf16=False"])
     assert (model.model_name_or_path, config.learning_rate, config.beta, config.bf16) == ("gpt2", 5e-5, 0.2, False)
 
 
@@ -33,12 +34,12 @@ def test_the_command_line_of_a_wandb_agent_is_understood(tmp_path):
     "argv", [["--model_name_or_path", "gpt2"], ["--model_name_or_path=gpt2"], ["--model-name-or-path", "gpt2"]]
 )
 def test_with_a_model_and_no_recipe_trls_own_defaults_hold(argv):
-    _, _, config = parse(argv)
+    config = parse(argv).config
     assert (config.learning_rate, config.max_steps, config.beta) == (1e-6, -1, 0.1)
 
 
 def test_a_nan_is_not_filtered_from_the_log():
-    assert parse([])[2].logging_nan_inf_filter is False
+    assert parse([]).config.logging_nan_inf_filter is False
 
 
 @pytest.mark.parametrize(
@@ -48,17 +49,50 @@ def test_a_nan_is_not_filtered_from_the_log():
         (["--beta", "-1"], "--beta must be above 0"),
         (["--learning_rate", "0"], "--learning_rate must be above 0"),
         (["--learnin_rate", "1e-5"], r"unknown argument --learnin_rate \(did you mean --learning_rate\?\)"),
-        (["--bf16", "true"], "--bf16 is not supported by this machine's processor"),
-        (["--config", "no.yaml"], r"--config no.yaml does not exist; recipes here: .*embedded.yaml"),
+        (["--load_in_4bit"], "--load_in_4bit needs the package bitsandbytes; install it, or leave --load_in_4bit out"),
+        (["--optim", "adamw_bnb_8bit"], "--optim adamw_bnb_8bit needs the package bitsandbytes"),
+        (["--max_prompt_length", "0"], "--max_prompt_length must be at least 1, got 0"),
+        (["--config", "no.yaml"], r"--config no.yaml does not exist; recipes here: embedded, gpt2"),
         (["--config"], "--config needs a file"),
         (["--loss_type", "sigmoidal"], "sigmoidal"),
         (["--sample_max_new_tokens", "0"], "must be at least 1"),
     ],
 )
 def test_a_mistake_is_told_in_words(argv, words, monkeypatch):
-    monkeypatch.setattr(arguments, "_bf16_works", lambda: False)
+    monkeypatch.setattr(arguments, "find_spec", lambda package: None)
     with pytest.raises(ArgumentError, match=words):
         parse(argv)
+
+
+@pytest.mark.parametrize("half", ["bf16", "fp16"])
+def test_half_precision_that_is_not_there_becomes_float32_with_one_line(half, monkeypatch):
+    monkeypatch.setattr(arguments, "_bf16_works", lambda: False)
+    monkeypatch.setattr(arguments.torch.cuda, "is_available", lambda: False)
+    told = parse([f"--{half}", "true"])
+    assert (told.config.bf16, told.config.fp16) == (False, False)
+    assert told.notes == (f"{half} is not supported by this machine's processor: training in float32",)
+    assert parse([]).notes == ()
+
+
+def test_quantised_weights_are_refused_where_they_cannot_be_trained(monkeypatch):
+    monkeypatch.setattr(arguments, "find_spec", lambda package: object())
+    monkeypatch.setattr(arguments.torch.cuda, "is_available", lambda: False)
+    with pytest.raises(ArgumentError, match="--load_in_8bit needs an NVIDIA GPU"):
+        parse(["--load_in_8bit", "--use_peft"])
+
+
+def test_a_recipe_goes_by_its_bare_name_and_its_about_is_no_argument(tmp_path, monkeypatch):
+    (tmp_path / "mine.yaml").write_text("about: {task: a test}\nbeta: 0.7\nmodel_name_or_path: gpt2\n")
+    monkeypatch.setattr(arguments, "RECIPES", tmp_path)
+    assert parse(["--config", "mine"]).config.beta == 0.7
+    with pytest.raises(ArgumentError, match="--config yours does not exist; recipes here: mine"):
+        parse(["--config", "yours"])
+
+
+def test_a_run_of_a_wandb_sweep_reports_to_wandb(monkeypatch):
+    assert parse([]).config.report_to == []
+    monkeypatch.setenv("WANDB_SWEEP_ID", "abc")
+    assert parse([]).config.report_to == ["wandb"]
 
 
 @pytest.mark.parametrize(

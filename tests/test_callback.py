@@ -11,6 +11,7 @@ from transformers import TrainerControl, TrainerState
 from training.callback import RecordCallback, StopCallback, Stopped, standard_key
 from training.record import reader
 from training.record.writer import SCORE_COLUMNS, RunWriter
+from training.watch import Diverged
 
 
 @pytest.mark.parametrize(
@@ -67,11 +68,22 @@ def test_nan_and_step_0_never_win(recorded):
     callback, evaluate = make("eval/loss", higher=False)
     evaluate(0, accuracy=0.5, loss=0.1)
     assert callback.best_step is None
-    evaluate(10, accuracy=0.8, loss=math.nan)
-    assert callback.best_step is None
-    evaluate(20, accuracy=0.8, loss=0.7)
-    evaluate(30, accuracy=0.9, loss=math.nan)
+    evaluate(20, accuracy=math.nan, loss=0.7)
+    with pytest.raises(Diverged, match="the evaluation loss is NaN at step 30; lower --learning_rate"):
+        evaluate(30, accuracy=0.9, loss=math.nan)
+    with pytest.raises(Diverged, match="infinite at step 0; the base model itself is not finite"):
+        evaluate(0, accuracy=0.5, loss=math.inf)
     assert callback.best_step == 20
+
+
+def test_a_run_that_goes_on_knows_its_best(recorded):
+    _, make = recorded
+    callback, evaluate = make()
+    callback.restore(20, {"eval/rewards/accuracies": 0.8, "eval/loss": 0.5})
+    evaluate(30, accuracy=0.8, loss=0.6)
+    assert callback.best_step == 20
+    evaluate(40, accuracy=0.8, loss=0.4)
+    assert callback.best_step == 40
 
 
 def test_scores_of_each_evaluation_are_written(recorded):

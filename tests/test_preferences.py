@@ -1,4 +1,4 @@
-"""Preference data of any shape comes in as pairs, or is refused in words."""
+"""Preference data of any kind comes in as pairs, or is refused in words."""
 
 import gzip
 import json
@@ -6,15 +6,16 @@ from pathlib import Path
 
 import datasets
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from training import preferences
-from training.preferences import CUE, PreferenceError, load, normalise, split_by_prompt
+from training.data.arguments import DataArguments
+from training.preferences import PreferenceError, Preferences
 
-HUMAN = [{"role": "user", "content": "Hi"}]
-GOOD, BAD = ({"role": "assistant", "content": text} for text in ("Hello!", "Go away."))
-TEXTS = st.text(max_size=12)
+SIDES = ("prompt", "chosen", "rejected")
+
+
+def load(name: object, seed: int = 0, **told: object) -> Preferences:
+    return preferences.load(DataArguments(dataset_name=str(name), **told), seed)
 
 
 def write(path: Path, rows: list[dict]) -> Path:
@@ -26,130 +27,176 @@ def rows(n: int) -> list[dict[str, str]]:
     return [{"prompt": f"p{i}", "chosen": f"good {i}", "rejected": f"bad {i}"} for i in range(n)]
 
 
-def test_a_dialogue_is_split_at_the_last_shared_assistant():
-    start = "\n\nHuman: a\n\nAssistant: b\n\nHuman: c\n\nAssistant:"
-    assert normalise({"chosen": f"{start} yes", "rejected": f"{start} no"}) == {
-        "prompt": start,
-        "chosen": " yes",
-        "rejected": " no",
-    }
+def given_splits(folder: Path, **rows_of: list[dict]) -> Path:
+    made = {split: datasets.Dataset.from_list(found) for split, found in rows_of.items()}
+    datasets.DatasetDict(made).save_to_disk(folder)
+    return folder
 
 
-def test_an_answer_that_starts_alike_stays_whole():
-    start = "\n\nHuman: a\n\nAssistant:"
-    pair = normalise({"chosen": f"{start} same, then x", "rejected": f"{start} same, then y"})
-    assert (pair["chosen"], pair["rejected"]) == (" same, then x", " same, then y")
+# --- splits -----------------------------------------------------------------------------------------------------------
+
+
+def test_a_tenth_is_held_out_by_seed(tmp_path):
+    path = write(tmp_path / "pairs.jsonl", rows(200))
+    found = load(path, seed=1)
+    assert (len(found.train), len(found.evaluation), found.shared_prompts) == (180, 20, 0)
+    assert load(path, seed=1).evaluation == found.evaluation
+    assert load(path, seed=2).evaluation != found.evaluation
+    assert len(load(path, dataset_test_size=0.25).evaluation) == 50
+
+
+def test_prompts_that_differ_in_white_space_only_are_on_the_same_side(tmp_path):
+    said = [
+        {"prompt": f"p {i % 10}{' ' * (i // 10)}", "chosen": f"good {i}", "rejected": f"bad {i}"} for i in range(30)
+    ]
+    found = load(write(tmp_path / "a.jsonl", said))
+    sides = [{" ".join(pair["prompt"].split()) for pair in side} for side in (found.train, found.evaluation)]
+    assert (len(found.train), len(found.evaluation)) == (27, 3)
+    assert not sides[0] & sides[1]
+
+
+def test_training_copies_of_evaluation_prompts_are_dropped_and_counted(tmp_path):
+    """Prompts p8 and p9 are in both splits, p9 twice in training, once with a space more: three training rows go."""
+    train = [*rows(10), {"prompt": " p9 ", "chosen": "another", "rejected": "third"}]
+    found = load(given_splits(tmp_path / "saved", train=train, test=rows(12)[8:]))
+    assert (len(found.train), len(found.evaluation), found.read) == (8, 4, 15)
+    assert found.dropped == {"prompt also in the evaluation split": 3}
+    assert found.shared_prompts == 2
+    examples = found.examples["prompt also in the evaluation split"]
+    assert [(each["split"], each["row"]) for each in examples] == [("train", 8), ("train", 9), ("train", 10)]
+
+
+def test_samples_are_drawn_by_seed_and_counted(tmp_path):
+    path = write(tmp_path / "a.jsonl", rows(100))
+    found = load(path, max_train_samples=20, max_eval_samples=4)
+    assert (len(found.train), len(found.evaluation), found.read) == (20, 4, 100)
+    assert found.dropped == {"beyond --max_train_samples": 70, "beyond --max_eval_samples": 6}
+    whole = load(path)
+    assert [pair for pair in whole.train if pair in found.train] == found.train
+    assert found.train == load(path, max_train_samples=20).train
+
+
+# --- files ------------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
-    ("row", "reason"),
+    "name",
     [
-        ({"chosen": "\n\nHuman: a\n\nAssistant: b", "rejected": "\n\nHuman: c\n\nAssistant: d"}, "no shared prompt"),
-        ({"chosen": "yes", "rejected": "no"}, "no shared prompt"),
-        ({"prompt": "p", "chosen": " ", "rejected": "no"}, "empty answer"),
-        ({"prompt": "p", "chosen": "no", "rejected": "no"}, "equal answers"),
-        ({"prompt": "p", "chosen": None, "rejected": "no"}, "not text"),
-        ({"chosen": [*HUMAN, GOOD], "rejected": [{"role": "user", "content": "Ho"}, BAD]}, "no shared prompt"),
-        ({"chosen": [*HUMAN, GOOD, *HUMAN], "rejected": [*HUMAN, BAD]}, "no shared prompt"),
-        ({"chosen": ["a"], "rejected": ["b"]}, "a turn without role and content"),
-        ({"prompt": [{"content": "Hi"}], "chosen": [GOOD], "rejected": [BAD]}, "a turn without role and content"),
+        *("pairs.jsonl", "pairs.jsonl.gz", "pairs.json", "lines.json", "splits.json.gz", "pairs.csv", "a b.tsv"),
+        *("pairs.parquet", "pairs.csv.gz", "pairs.parquet.gz", "marked.jsonl"),
     ],
-)
-def test_a_row_that_is_no_pair_is_dropped_with_its_reason(row, reason):
-    assert normalise(row) == reason
-
-
-@pytest.mark.parametrize(
-    "row",
-    [
-        {"chosen": [*HUMAN, GOOD], "rejected": [*HUMAN, BAD]},
-        {"prompt": HUMAN, "chosen": [GOOD], "rejected": [BAD]},
-        {"prompt": "Hi", "chosen": [*HUMAN, GOOD], "rejected": [*HUMAN, BAD]},
-        {"prompt": "Hi", "chosen": [GOOD], "rejected": [BAD]},
-    ],
-)
-def test_message_lists_give_prompt_and_last_turns(row):
-    assert normalise(row) == {"prompt": HUMAN, "chosen": [GOOD], "rejected": [BAD]}
-
-
-def test_a_system_message_that_the_answers_do_not_repeat_is_kept():
-    system = {"role": "system", "content": "Be kind."}
-    found = normalise({"prompt": [system, *HUMAN], "chosen": [*HUMAN, GOOD], "rejected": [*HUMAN, BAD]})
-    assert found["prompt"] == [system, *HUMAN]
-
-
-@given(prompt=TEXTS, chosen=TEXTS, rejected=TEXTS)
-def test_texts_of_a_pair_are_never_altered(prompt, chosen, rejected):
-    found = normalise({"prompt": prompt, "chosen": chosen, "rejected": rejected})
-    if isinstance(found, str):
-        assert chosen == rejected or not chosen.strip() or not rejected.strip()
-    else:
-        assert found == {"prompt": prompt, "chosen": chosen, "rejected": rejected}
-
-
-@given(head=TEXTS, chosen=TEXTS, rejected=TEXTS)
-def test_a_split_dialogue_joins_to_what_it_was(head, chosen, rejected):
-    row = {"chosen": head + CUE + chosen, "rejected": head + CUE + rejected}
-    found = normalise(row)
-    if isinstance(found, dict):
-        assert found["prompt"] + found["chosen"] == row["chosen"]
-        assert found["prompt"] + found["rejected"] == row["rejected"]
-        assert found["prompt"].endswith(CUE)
-
-
-@settings(deadline=None)
-@given(prompts=st.lists(st.integers(0, 12), min_size=2, max_size=60), seed=st.integers(0, 5))
-def test_no_prompt_is_on_both_sides_and_no_pair_is_lost(prompts, seed):
-    pairs = [{"prompt": str(p), "chosen": str(i), "rejected": ""} for i, p in enumerate(prompts)]
-    train, evaluation = split_by_prompt(pairs, seed)
-    assert not {pair["prompt"] for pair in train} & {pair["prompt"] for pair in evaluation}
-    assert sorted(pair["chosen"] for pair in train + evaluation) == sorted(pair["chosen"] for pair in pairs)
-    assert train
-    assert bool(evaluation) == (len(set(prompts)) > 1)
-
-
-def test_a_tenth_is_held_out_by_seed():
-    pairs = [{"prompt": str(i), "chosen": "a", "rejected": "b"} for i in range(200)]
-    train, evaluation = split_by_prompt(pairs, seed=1)
-    assert (len(train), len(evaluation)) == (180, 20)
-    assert split_by_prompt(pairs, seed=1)[1] == evaluation
-    assert split_by_prompt(pairs, seed=2)[1] != evaluation
-
-
-@pytest.mark.parametrize(
-    "name", ["pairs.jsonl", "pairs.jsonl.gz", "pairs.json", "pairs.csv", "pairs.parquet", "a b.tsv"]
 )
 def test_every_file_format_gives_the_same_pairs(tmp_path, name):
-    path, table = tmp_path / name, datasets.Dataset.from_list(rows(20))
-    if name.endswith(".gz"):
-        path.write_bytes(gzip.compress("".join(json.dumps(row) + "\n" for row in rows(20)).encode()))
-    elif name.endswith(".parquet"):
+    path, table = tmp_path / name.removesuffix(".gz"), datasets.Dataset.from_list(rows(20))
+    if ".parquet" in name:
         table.to_parquet(path)
-    elif name.endswith(".jsonl"):
-        write(path, rows(20))
-    elif name.endswith(".json"):
-        path.write_text(json.dumps(rows(20)))
+    elif ".csv" in name or ".tsv" in name:
+        table.to_csv(path, sep="\t" if ".tsv" in name else ",", index=False)
+    elif name == "pairs.json":
+        path.write_text(json.dumps(rows(20), indent=1))
+    elif name == "splits.json.gz":
+        path.write_text(json.dumps({"train": rows(20), "version": 1}))
     else:
-        table.to_csv(path, sep="\t" if name.endswith(".tsv") else ",", index=False)
-    found = load(str(path), seed=0)
+        path.write_text("\ufeff" * (name == "marked.jsonl") + "".join(json.dumps(row) + "\n\n" for row in rows(20)))
+    if name.endswith(".gz"):
+        path = path.rename(tmp_path / "plain")
+        path = Path(tmp_path / name)
+        path.write_bytes(gzip.compress((tmp_path / "plain").read_bytes()))
+    found = load(path)
     assert (len(found.train), len(found.evaluation), found.read) == (18, 2, 20)
-    texts = sorted((pair["prompt"], pair["chosen"], pair["rejected"]) for pair in found.train + found.evaluation)
-    assert texts == sorted((row["prompt"], row["chosen"], row["rejected"]) for row in rows(20))
+    texts = sorted(tuple(pair[side] for side in SIDES) for pair in found.train + found.evaluation)
+    assert texts == sorted(tuple(row[side] for side in SIDES) for row in rows(20))
 
 
-def test_a_saved_folder_keeps_its_splits_and_shares_no_prompt(tmp_path):
-    splits = datasets.DatasetDict(
-        train=datasets.Dataset.from_list(rows(10)), test=datasets.Dataset.from_list(rows(12)[8:])
-    )
-    splits.save_to_disk(tmp_path / "saved")
-    found = load(str(tmp_path / "saved"), seed=0)
-    assert (len(found.train), len(found.evaluation)) == (8, 4)
-    assert found.dropped == {"prompt also in the evaluation split": 2}
+def test_a_json_file_can_hold_its_splits(tmp_path):
+    path = tmp_path / "a.json"
+    path.write_text(json.dumps({"train": rows(10), "test": rows(14)[10:]}))
+    found = load(path)
+    assert (len(found.train), len(found.evaluation), found.shared_prompts) == (10, 4, 0)
+
+
+def test_a_folder_of_files_has_a_split_for_each(tmp_path):
+    write(tmp_path / "train.jsonl", rows(10))
+    write(tmp_path / "test.jsonl", rows(14)[10:])
+    found = load(tmp_path)
+    assert (len(found.train), len(found.evaluation)) == (10, 4)
+
+
+def test_a_saved_data_set_without_splits_is_the_training_split(tmp_path):
+    datasets.Dataset.from_list(rows(20)).save_to_disk(tmp_path / "saved")
+    assert len(load(tmp_path / "saved").train) == 18
+
+
+def test_numbers_in_a_csv_file_are_text(tmp_path):
+    path = tmp_path / "a.csv"
+    path.write_text("prompt,chosen,rejected\n" + "".join(f"{n}+1?,{n + 1},{n + 2}\n" for n in range(10)))
+    assert {type(pair[side]) for pair in load(path).train for side in SIDES} == {str}
+
+
+def test_rows_of_mixed_shapes_are_read_one_by_one(tmp_path):
+    turns = {
+        "prompt": [{"role": "user", "content": "Hi"}],
+        "chosen": [{"role": "assistant", "content": "a"}],
+        "rejected": [{"role": "assistant", "content": "b"}],
+    }
+    odd = [{"prompt": 1, "chosen": {"x": 1}, "rejected": "y"}, {"prompt": "p", "chosen": None, "rejected": "y"}]
+    found = load(write(tmp_path / "a.jsonl", [*rows(4), turns, *odd, {"other": 1}]))
+    assert found.dropped == {"a turn without role and content": 1, "not text": 2}
+    assert len(found.train) + len(found.evaluation) == 5
+    assert turns in [{side: pair[side] for side in SIDES} for pair in found.train + found.evaluation]
+
+
+# --- what is left out -------------------------------------------------------------------------------------------------
+
+
+def test_rows_that_no_condition_asks_for_are_left_out_and_counted(tmp_path):
+    judged = [{**row, "status": "tie" if i % 2 else "swapped", "score": i} for i, row in enumerate(rows(40))]
+    found = load(write(tmp_path / "a.jsonl", judged), where=["status != tie", "score >= 20"])
+    assert found.dropped == {"left out by --where": 30}
+    assert sorted(int(pair["prompt"][1:]) for pair in found.train + found.evaluation) == list(range(20, 40, 2))
+
+
+def test_dropped_rows_are_shown_by_their_number_three_of_each_reason(tmp_path):
+    path = write(tmp_path / "a.jsonl", [*rows(8), *({"prompt": "p", "chosen": "", "rejected": "no"} for _ in range(5))])
+    found = load(path)
+    assert found.dropped == {"empty answer": 5}
+    shown = {"split": "train", "text": "prompt: 'p' chosen: '' rejected: 'no'"}
+    assert found.examples == {"empty answer": [{**shown, "row": row} for row in (8, 9, 10)]}
+
+
+def test_a_prompt_that_answers_repeat_is_cut_before_the_texts_are_named(tmp_path):
+    """Without `p3`, its chosen answer is empty: the row is dropped."""
+    echoed = [{**row, "chosen": f"{row['prompt']} yes", "rejected": f"{row['prompt']} no"} for row in rows(6)]
+    echoed[3]["chosen"] = "p3"
+    found = load(write(tmp_path / "a.jsonl", echoed))
+    assert found.dropped == {"empty answer": 1}
+    assert found.examples["empty answer"][0]["row"] == 3
+    assert {(pair["chosen"], pair["rejected"]) for pair in found.train} == {(" yes", " no")}
+    assert preferences.digest([found.train[0]]) == found.train[0]["pair_id"]
+
+
+# --- the built-in set -------------------------------------------------------------------------------------------------
+
+
+def test_the_built_in_pairs_keep_their_ids_and_what_is_known_of_them():
+    found = load("embedded")
+    assert (len(found.train), len(found.evaluation), found.read, found.dropped) == (3200, 640, 3840, {})
+    assert set(found.train[0]) == {"pair_id", *SIDES, "kind", "fault", "flipped"}
+
+
+def test_the_built_in_pairs_can_be_chosen_and_sampled():
+    """8% of 3,200 and of 640 pairs are flipped: 256 and 51."""
+    found = load("embedded", where=["flipped == true"], max_eval_samples=10)
+    assert (len(found.train), len(found.evaluation)) == (256, 10)
+    assert all(pair["flipped"] for pair in found.train + found.evaluation)
+    assert found.dropped == {"left out by --where": 3840 - 256 - 51, "beyond --max_eval_samples": 41}
+
+
+# --- names ------------------------------------------------------------------------------------------------------------
 
 
 def test_equal_texts_get_ids_of_their_own(tmp_path):
-    path = write(tmp_path / "pairs.jsonl", [*rows(3), *rows(3)])
-    found = load(str(path), seed=0)
+    found = load(write(tmp_path / "pairs.jsonl", [*rows(3), *rows(3)]))
     ids = [pair["pair_id"] for pair in found.train + found.evaluation]
     assert len(set(ids)) == 6
 
@@ -160,24 +207,24 @@ def test_the_digest_names_the_texts_in_their_order():
     assert preferences.digest([first, second]) != preferences.digest([second, first])
 
 
+# --- what is refused --------------------------------------------------------------------------------------------------
+
+
 @pytest.mark.parametrize(
     ("name", "content", "words"),
     [
-        (
-            "a.jsonl",
-            '{"messages": "x", "label": true}\n',
-            "no column chosen and no column rejected; found: messages, label",
-        ),
-        ("a.jsonl", '{"question": "q", "chosen": "x", "rejected": "y"}\n', "no column prompt.*found: question, chosen"),
+        ("a.jsonl", '{"messages": "x", "label": true}\n', "found: messages, label; this looks like unpaired data"),
+        ("a.jsonl", '{"ask": "q", "chosen": "x", "rejected": "y"}\n', "no column prompt.*found: ask, chosen"),
         ("a.jsonl", "", "is empty; it needs rows with prompt, chosen and rejected"),
         ("a.jsonl", '{"prompt": "p", "chosen": "x", "rejected": "x"}\n', "1 equal answers"),
-        (
-            "a.jsonl",
-            '{"prompt": "p", "chosen": "x", "rejected": "y"}\n',
-            "1 training and 0 evaluation pairs are left of 1",
-        ),
-        ("a.jsonl", "{not json\n", "cannot be read"),
+        ("a.jsonl", '{"prompt": "p", "chosen": "x", "rejected": "y"}\n', "1 training and 0 evaluation pairs .* of 1"),
+        ("a.jsonl", "{not json\n", "cannot be read: is not valid JSON .*line 1 column 2"),
+        ("a.jsonl", '{"prompt": "p"}\n{"prompt": "p}\n', "cannot be read: line 2 is not valid JSON"),
+        ("a.json", '[{"prompt": "p"}, "x"]', "cannot be read: row 2 is not an object"),
         ("a.csv", "prompt,chosen,rejected\n", "is empty; it needs rows"),
+        ("a.csv", "prompt,chosen,rejected\na,b,c,d\n", "line 2 has more than 3 fields"),
+        ("a.parquet", "x", "'.*a.parquet' cannot be read: "),
+        ("a.jsonl.gz", "x", "cannot be read: Not a gzipped file"),
         ("a.txt", "x", "is none of .jsonl"),
     ],
 )
@@ -185,33 +232,65 @@ def test_what_cannot_be_used_is_refused_in_words(tmp_path, name, content, words)
     path = tmp_path / name
     path.write_text(content)
     with pytest.raises(PreferenceError, match=words):
-        load(str(path), seed=0)
+        load(path)
 
 
-def test_a_missing_file_or_split_is_named(tmp_path):
-    with pytest.raises(PreferenceError, match=r"nothing\.jsonl does not exist"):
-        load("nothing.jsonl", seed=0)
-    path = str(write(tmp_path / "a.jsonl", rows(4)))
-    with pytest.raises(PreferenceError, match="no split 'dev'; found: train; pass --dataset_test_split"):
-        load(path, seed=0, test_split="dev")
-    with pytest.raises(PreferenceError, match="no split 'valid'; found: train; pass --dataset_train_split"):
-        load(path, seed=0, train_split="valid")
+def test_an_empty_folder_is_refused_in_words(tmp_path):
+    with pytest.raises(PreferenceError, match="doesn't contain any data files"):
+        load(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["nothing.jsonl", "./data/pairs", "a/b/c"])
+def test_a_path_that_is_not_there_is_named(name):
+    with pytest.raises(PreferenceError, match=f"{name} does not exist"):
+        load(name)
+
+
+@pytest.mark.parametrize(
+    ("told", "words"),
+    [
+        ({"dataset_test_split": "dev"}, "no split 'dev'; found: train; pass --dataset_test_split"),
+        ({"dataset_train_split": "valid"}, "no split 'valid'; found: train; pass --dataset_train_split"),
+        ({"dataset_test_split": "train"}, "--dataset_test_split is the training split 'train'"),
+        ({"dataset_test_size": 0.0}, "--dataset_test_size must be above 0 and below 1, got 0.0"),
+        ({"dataset_test_size": 1.0}, "--dataset_test_size must be above 0 and below 1, got 1.0"),
+        ({"max_train_samples": 0}, "--max_train_samples must be at least 1, got 0"),
+        ({"max_eval_samples": -5}, "--max_eval_samples must be at least 1, got -5"),
+        ({"where": ["promt == x"]}, r"no column 'promt' \(did you mean prompt\?\)"),
+        ({"where": ["prompt == x"]}, "0 training and 0 evaluation pairs are left of 4 rows .4 left out by --where"),
+        ({"prompt_column": "promt"}, r"--prompt_column: .* has no column 'promt' \(did you mean prompt\?\)"),
+    ],
+)
+def test_an_argument_that_cannot_be_met_is_refused_in_words(tmp_path, told, words):
+    with pytest.raises(PreferenceError, match=words):
+        load(write(tmp_path / "a.jsonl", rows(4)), **told)
 
 
 def test_a_hub_id_without_a_network_says_so():
     with pytest.raises(PreferenceError, match=r"'nobody/nothing' cannot be read.*needs a network"):
-        load("nobody/nothing", seed=0)
+        load("nobody/nothing")
+
+
+# --- data of other people ---------------------------------------------------------------------------------------------
 
 
 def test_hh_dialogues_of_other_people_are_read(shared_data):
     """imports.md: of 2,312 pairs 5 do not share their prompt and 4 chosen answers are empty: 2,303 are left."""
-    found = load(str(shared_data / "preference_data" / "hh_harmless_base_test.jsonl.gz"), seed=0)
-    assert found.dropped == {"no shared prompt": 5, "empty answer": 4}
+    found = load(shared_data / "preference_data" / "hh_harmless_base_test.jsonl.gz")
+    assert (found.read, found.dropped) == (2312, {"no shared prompt": 5, "empty answer": 4})
     assert len(found.train) + len(found.evaluation) == 2303
+    assert [len(found.examples[reason]) for reason in found.dropped] == [3, 3]
 
 
-def test_a_conversation_becomes_a_transcript_for_a_tokenizer_without_template():
-    pair = {"prompt": [{"role": "system", "content": "Be kind."}, *HUMAN], "chosen": [GOOD], "rejected": [BAD]}
-    text = preferences.as_text(pair)
-    assert text["prompt"] == "Be kind.\n\nHuman: Hi\n\nAssistant:"
-    assert (text["chosen"], text["rejected"]) == (" Hello!", " Go away.")
+@pytest.mark.parametrize(
+    ("name", "count"),
+    [("joojoon_rlaif.json", 10), ("llamafactory_dpo_en_demo.json", 150), ("medicalgpt_v3_question_chosen.jsonl", 250)],
+)
+def test_every_pair_of_other_people_is_kept(shared_data, name, count):
+    found = load(shared_data / "preference_data" / name)
+    assert (len(found.train) + len(found.evaluation), found.read, found.dropped) == (count, count, {})
+
+
+def test_one_pair_is_too_few(shared_data):
+    with pytest.raises(PreferenceError, match="1 training and 0 evaluation pairs are left of 1 rows"):
+        load(shared_data / "preference_data" / "torchtune_hh_rlhf_tiny.json")

@@ -1,6 +1,7 @@
 """`python -m training.run`, as its user meets it."""
 
 import json
+import math
 import os
 import pty
 import signal
@@ -68,7 +69,9 @@ def test_a_run_from_start_to_end(tmp_path, arguments):
     assert third == "dashboard  python dashboard/app.py --runs my runs"
     assert "step 0/4  eval loss 0.693  accuracy 0.500  margin 0.000" in done.stderr
     assert "%|" not in done.stderr
-    assert done.stderr.startswith("36 training and 4 evaluation pairs of 40 rows\n")
+    assert done.stderr.startswith(
+        "40 of 40 rows are used: 36 pairs (18 prompts) to train on, 4 pairs (2 prompts) to evaluate on\n"
+    )
     run = reader.read_run(tmp_path / "my runs" / "a")
     assert (run.status, run.step, run.max_steps, run.n_eval) == ("finished", 4, 4, 4)
     assert run.config["beta"] == 0.1
@@ -81,6 +84,27 @@ def test_a_run_from_start_to_end(tmp_path, arguments):
     assert not (folder / schema.LATEST).exists()
     assert reader.score_steps(folder)[0] == 0
     assert {"step", "prompt", "base", "dpo", "sampling"} <= reader.read_samples(folder)[0].keys()
+
+
+def test_the_audit_is_kept_with_the_run_and_its_examples_once_for_all_runs(tmp_path, arguments, pairs):
+    """One row of 41 has no answer: told, counted in config.json, shown in the shared audit.json."""
+    file = tmp_path / "one empty.jsonl"
+    rows = [*pairs, {"prompt": "Why?", "chosen": " ", "rejected": "Because."}]
+    file.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    assert main(["-q", *flags(arguments | {"dataset_name": file})]) == 0
+    runs = Path(str(arguments["runs"]))
+    data = reader.read_run(runs / "a").data
+    assert data["dropped"] == {"empty answer": 1}
+    assert data["audit"]["rows"] == {"read": 41, "kept": 40, "dropped": {"empty answer": 1}}
+    assert "examples" not in data["audit"]
+    shared = json.loads((runs / ".shared" / data["audit"]["hash"] / "audit.json").read_text())
+    assert shared["examples"]["dropped"]["empty answer"][0]["row"] == 40
+    assert {key: shared[key] for key in ("rows", "train")} == {key: data["audit"][key] for key in ("rows", "train")}
+
+
+def test_the_recipes_are_listed(capsys):
+    assert main(["--list"]) == 0
+    assert "gpt2-orca" in capsys.readouterr().out
 
 
 def test_quiet_means_quiet(arguments, capfd):
@@ -167,15 +191,40 @@ def test_an_error_while_training_is_recorded_and_told_in_one_line(arguments, mon
     assert "RuntimeError" in (folder / "error.log").read_text()
 
 
-def test_a_diverged_run_is_visible_and_never_best(arguments):
-    """A learning rate that sends the weights to infinity: NaN in the curve, and the best step is not one of those."""
-    arguments |= {"learning_rate": 1e30, "max_steps": 6, "eval_steps": 2, "max_grad_norm": 0}
-    assert main(["-q", *flags(arguments)]) == 0
+def test_a_diverged_run_stops_with_the_reason_and_is_never_best(arguments, capsys):
+    """A learning rate that sends the weights to infinity in step 1: the loss of step 2 is NaN, and nothing is saved."""
+    arguments |= {"learning_rate": 1e30, "max_steps": 6, "eval_steps": 2, "save_steps": 1, "max_grad_norm": 0}
+    assert main(["-q", *flags(arguments)]) == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "lower --learning_rate, or raise --warmup_steps; no checkpoint was saved before (the run: " in line
     folder = Path(str(arguments["runs"])) / "a"
-    losses = read_history(folder)["eval/loss"]
-    assert losses.values[-1] != losses.values[-1]
-    assert '"nan"' in (folder / schema.METRICS).read_text()
-    assert reader.read_run(folder).best_step is None
+    run = reader.read_run(folder)
+    assert (run.status, run.best_step) == ("failed", None)
+    assert not list((folder / "checkpoints").glob("checkpoint-*"))
+
+
+def test_a_run_that_diverges_later_names_its_last_good_checkpoint(arguments, monkeypatch, capsys):
+    import torch
+
+    from training.scoring import ScoringTrainer
+
+    step = ScoringTrainer.training_step
+
+    def spoilt(self, model, *args, **options):
+        if self.state.global_step == 3:
+            with torch.no_grad():
+                next(model.parameters()).fill_(torch.nan)
+        return step(self, model, *args, **options)
+
+    monkeypatch.setattr(ScoringTrainer, "training_step", spoilt)
+    arguments |= {"max_steps": 6, "save_steps": 2, "eval_steps": 2}
+    assert main(["-q", *flags(arguments)]) == 1
+    assert "the loss is NaN at step 4" in (error := capsys.readouterr().err)
+    assert "the last good checkpoint is checkpoint-2" in error
+    run = reader.read_run(Path(str(arguments["runs"])) / "a")
+    assert (run.status, run.best_step) == ("failed", 2)
+    assert run.error is not None
+    assert "checkpoint-2" in run.error
 
 
 def test_lora_starts_at_the_base_model_and_learns(arguments):
@@ -185,7 +234,31 @@ def test_lora_starts_at_the_base_model_and_learns(arguments):
     accuracy = read_history(folder)["eval/rewards/accuracies"].values
     assert accuracy[0] == 0.5
     assert accuracy[-1] > 0.5
-    assert (folder / "checkpoints" / "best" / "adapter_model.safetensors").exists()
+    for checkpoint in ("best", "checkpoint-8"):
+        saved = {path.name for path in (folder / "checkpoints" / checkpoint).iterdir()}
+        assert "adapter_model.safetensors" in saved
+        assert "model.safetensors" not in saved  # the base model is not copied
+
+
+@pytest.mark.parametrize("change", [{}, {"use_peft": True}, {"gradient_checkpointing": False}])
+def test_in_bfloat16_policy_and_reference_are_alike_too(arguments, change):
+    """Before training the loss is ln 2 and every pair a tie: policy and reference round in the same way."""
+    arguments |= {"dtype": "bfloat16", "max_steps": 1, **change}
+    assert main(["-q", *flags(arguments)]) == 0
+    folder = Path(str(arguments["runs"])) / "a"
+    assert reader.read_run(folder).environment["dtype"] == "bfloat16"
+    assert read_history(folder)["eval/loss"].values[0] == pytest.approx(math.log(2), abs=1e-6)
+    assert read_history(folder)["eval/rewards/accuracies"].values[0] == 0.5
+    assert reader.read_notices(folder) == []
+
+
+def test_a_model_that_does_not_generate_text_is_refused(arguments, tmp_path, capsys):
+    from transformers import AutoTokenizer, ViTConfig
+
+    ViTConfig().save_pretrained(tmp_path / "vit")
+    AutoTokenizer.from_pretrained(arguments["model_name_or_path"]).save_pretrained(tmp_path / "vit")
+    assert main(flags(arguments | {"model_name_or_path": tmp_path / "vit"})) == 2
+    assert "(vit) does not generate text: it cannot be trained with DPO" in capsys.readouterr().err
 
 
 def test_the_best_checkpoint_follows_the_chosen_metric(arguments):
@@ -248,7 +321,10 @@ def test_a_name_is_made_where_none_is_given(arguments):
         ({"dataset_name": "nobody/nothing"}, "data set 'nobody/nothing' cannot be read"),
         ({"dataset_name": "missing.jsonl"}, "missing.jsonl does not exist"),
         ({"name": "a/b"}, "cannot be a folder's name"),
-        ({"max_length": 2}, "no training pair is left: the prompt alone fills --max_length 2"),
+        (
+            {"max_length": 2, "max_prompt_length": 2},
+            "no training pair is left: the prompt alone fills --max_length 2",
+        ),
         ({"loss_type": "nonsense"}, "nonsense"),
         ({"beta": "nan"}, "--beta must be above 0, got nan"),
         ({"learning_rate": "inf"}, "--learning_rate must be above 0, got inf"),

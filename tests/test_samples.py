@@ -70,6 +70,63 @@ def test_the_first_answers_are_the_base_models(loaded):
     sampler.sampling = Sampling(max_new_tokens=4, seed=9)
     later, _ = sampler.draw(model, 10)
     assert (later[0]["base"], later[0]["step"]) == (rows[0]["base"], 10)
+    resumed = Sampler(["Is 3"], tokenizer, Sampling(max_new_tokens=4, seed=9), base=[rows[0]["base"]])
+    assert resumed.draw(model, 10)[0] == later
+
+
+@pytest.fixture(scope="module", params=["t5", "bart"])
+def encoder_decoder(request, loaded):
+    """Untrained, with a tokenizer that puts the end after a text, as T5's does; BART has 16 positions, T5 no limit."""
+    from copy import deepcopy
+
+    from tokenizers.processors import TemplateProcessing
+    from transformers import BartConfig, BartForConditionalGeneration, T5Config, T5ForConditionalGeneration
+
+    tokenizer = deepcopy(loaded[1])
+    end, padding = tokenizer.eos_token_id, tokenizer.pad_token_id
+    ended = TemplateProcessing(single="$A <|end|>", special_tokens=[("<|end|>", end)])
+    tokenizer.backend_tokenizer.post_processor = ended
+    ids = {
+        "vocab_size": len(tokenizer),
+        "pad_token_id": padding,
+        "eos_token_id": end,
+        "decoder_start_token_id": padding,
+    }
+    torch.manual_seed(0)
+    if request.param == "t5":
+        config = T5Config(d_model=32, d_kv=16, d_ff=32, num_layers=1, num_heads=2, initializer_factor=4.0, **ids)
+        return T5ForConditionalGeneration(config), tokenizer
+    sizes = {"encoder_layers": 1, "decoder_layers": 1, "encoder_attention_heads": 2, "decoder_attention_heads": 2}
+    wide = {"encoder_ffn_dim": 32, "decoder_ffn_dim": 32, "max_position_embeddings": 16, "init_std": 0.3}
+    config = BartConfig(d_model=32, bos_token_id=end, forced_eos_token_id=None, **sizes, **wide, **ids)
+    return BartForConditionalGeneration(config), tokenizer
+
+
+def greedy(model, ids: list[int], new: int) -> list[int]:
+    """The likeliest next token, again and again, from whole forward passes without cache or padding."""
+    answer = [model.config.decoder_start_token_id]
+    model.eval()
+    with torch.no_grad():
+        while len(answer) <= new and model.config.eos_token_id not in answer:
+            logits = model(input_ids=torch.tensor([ids]), decoder_input_ids=torch.tensor([answer])).logits
+            answer.append(int(logits[0, -1].argmax()))
+    return [token for token in answer[1:] if token != model.config.eos_token_id]
+
+
+def test_an_encoder_gets_the_prompt_with_its_end_and_the_decoder_only_answers(encoder_decoder):
+    """Alone and beside a shorter and a longer prompt; the longest keeps its last 16 tokens in BART."""
+    model, tokenizer = encoder_decoder
+    prompts = ["Is 3", "Is 12 a number?", "Is 3 a number? " * 12]
+    room = getattr(model.config, "max_position_embeddings", None) or 10_000
+    inputs = [tokenizer(prompt)["input_ids"][-room:] for prompt in prompts]
+    assert len({len(row) for row in inputs}) == 3
+    assert all(row[-1] == tokenizer.eos_token_id for row in inputs)
+    cold = Sampling(temperature=1e-4, max_new_tokens=6)
+    expected = [greedy(model, row, 6) for row in inputs]
+    assert len({tuple(row) for row in expected}) > 1
+    assert [list(answer.ids) for answer in generate(model, tokenizer, prompts, cold)] == expected
+    alone = [generate(model, tokenizer, [prompt], cold)[0] for prompt in prompts]
+    assert [list(answer.ids) for answer in alone] == expected
 
 
 def test_messages_go_through_the_chat_template(loaded):

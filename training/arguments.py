@@ -2,20 +2,24 @@
 
 import difflib
 import math
+import os
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from importlib.util import find_spec
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import torch
 import yaml
 from transformers import HfArgumentParser
 from trl import DPOConfig, ModelConfig, TrlParser
 
-from training.preferences import EMBEDDED
+from training.data.arguments import EMBEDDED, DataArguments
+from training.recipe_list import RECIPES
 from training.record import metrics as names
 
 ROOT = Path(__file__).resolve().parent.parent
-RECIPES = Path(__file__).resolve().parent / "recipes"
 BUILT_IN = RECIPES / "embedded.yaml"
 EMBEDDED_MODEL = Path(__file__).resolve().parent / "embedded" / "model"
 LOSS_TYPES = (
@@ -31,29 +35,31 @@ class ArgumentError(Exception):
 
 @dataclass
 class RunArguments:
-    """Where a run goes, what it learns from, what it shows."""
+    """Where a run goes, and what it shows."""
 
     name: str | None = field(default=None, metadata={"help": "Name of the run; made from data and time if not given."})
     runs: str = field(default=str(ROOT / "runs"), metadata={"help": "Folder of all runs."})
-    dataset_name: str = field(
-        default=EMBEDDED,
-        metadata={
-            "help": "Preference pairs: a Hub id, a local .jsonl/.json/.csv/.parquet file or folder, or 'embedded'."
-        },
-    )
-    dataset_train_split: str = field(default="train", metadata={"help": "Split to train on."})
-    dataset_test_split: str | None = field(
-        default=None, metadata={"help": "Split to evaluate on; without one a tenth is held out by prompt."}
-    )
     sample_prompts: list[str] | None = field(
         default=None, metadata={"help": "Prompts answered at every evaluation; default: some of the evaluation set."}
     )
     sample_max_new_tokens: int = field(default=64, metadata={"help": "Longest sampled answer, in tokens."})
     sweep: str | None = field(default=None, metadata={"help": "Name of the sweep that this run belongs to."})
+    resume: str | None = field(
+        default=None,
+        metadata={"help": "A run, by name or folder, to go on with: as it was told, from its newest checkpoint."},
+    )
     quiet: bool = field(default=False, metadata={"aliases": ["-q"], "help": "Print nothing but errors."})
 
 
-Arguments = tuple[RunArguments, ModelConfig, DPOConfig]
+class Arguments(NamedTuple):
+    """All that a run was told. `notes` are lines for the person at the terminal: what could not be had as asked."""
+
+    run: RunArguments
+    data: DataArguments
+    model: ModelConfig
+    config: DPOConfig
+    notes: tuple[str, ...] = ()
+
 
 # What differs from TRL's defaults where the user says nothing. A run without evaluation cannot be judged, a hidden NaN
 # not be seen.
@@ -74,26 +80,57 @@ def model_path(name: str) -> str:
     return str(EMBEDDED_MODEL) if name == EMBEDDED else name
 
 
-def parse(argv: list[str]) -> Arguments:
+def parse(argv: Sequence[str]) -> Arguments:
     """The arguments of a command line, over those of `--config` or of the built-in recipe, over TRL's defaults.
 
     The built-in recipe is used when neither `--config` nor `--model_name_or_path` is given.
     Raises ArgumentError if they cannot be used; ends the process as argparse does for an unknown flag.
     """
-    argv = [part for word in argv for part in _words(word)]
-    if not {"config", "model_name_or_path", "h", "help"} & {_flag(word) for word in argv}:
-        argv += ["--config", str(BUILT_IN)]
-    _check_config(argv)
-    parser: HfArgumentParser = TrlParser((RunArguments, ModelConfig, DPOConfig), prog="python -m training.run")
-    parser.usage = "python -m training.run [--config FILE] [--learning_rate 5e-5] [--beta 0.1] ...   (--help lists all)"
-    parser.set_defaults(**DEFAULTS, bf16=_bf16_works())
+    words = [part for word in argv for part in _words(word)]
+    if not {"config", "model_name_or_path", "h", "help"} & {_flag(word) for word in words}:
+        words += ["--config", str(BUILT_IN)]
+    recipe, words = _recipe(words)
+    parser = new_parser()
+    parser.set_defaults(**DEFAULTS)
+    if os.environ.get("WANDB_SWEEP_ID"):
+        parser.set_defaults(report_to=["wandb"])
+    known = list(parser._option_string_actions)
     try:
-        run, model, config = parser.parse_args_and_config(argv)
+        unknown = parser.set_defaults_with_config(**recipe)
+        if unknown:
+            raise ArgumentError(_told(ValueError(" ".join(unknown)), known))
+        words, notes = _precision(parser, words)
+        run, data, model, config = parser.parse_args_into_dataclasses(words)
     except (ValueError, TypeError, ImportError) as error:
-        raise ArgumentError(_told(error, list(parser._option_string_actions))) from error
-    _check(run, config)
+        raise ArgumentError(_told(error, known)) from error
     model.model_name_or_path = model.model_name_or_path or EMBEDDED
-    return run, model, config
+    check(run, data, model, config)
+    return Arguments(run, data, model, config, notes)
+
+
+def new_parser() -> TrlParser:
+    """The parser of everything that a run can be told."""
+    parser = TrlParser((RunArguments, DataArguments, ModelConfig, DPOConfig), prog="python -m training.run")
+    parser.usage = (
+        "python -m training.run [--config RECIPE] [--learning_rate 5e-5] [--beta 0.1] ...   (--help lists all)"
+    )
+    parser.description = (
+        "--list prints the recipes that are here; --resume RUN goes on with a run that was stopped or killed."
+    )
+    return parser
+
+
+def _precision(parser: HfArgumentParser, words: list[str]) -> tuple[list[str], tuple[str, ...]]:
+    """`words` with the half precision that fits this machine, and a line where it is not the one that was asked for."""
+    asked, _ = parser.parse_known_args(words)
+    bf16_works, fp16_works = _bf16_works(), torch.cuda.is_available()
+    lacking = [
+        name for name, works in (("bf16", bf16_works), ("fp16", fp16_works)) if getattr(asked, name) and not works
+    ]
+    fp16 = asked.fp16 and fp16_works
+    bf16 = bf16_works and (not fp16 if asked.bf16 is None else asked.bf16)
+    note = f"{' and '.join(lacking)} is not supported by this machine's processor: training in float32"
+    return [*words, "--bf16", str(bf16), "--fp16", str(fp16)], (note,) if lacking else ()
 
 
 def _words(word: str) -> list[str]:
@@ -110,29 +147,34 @@ def _bf16_works() -> bool:
     return bool(torch.cuda.is_available() and torch.cuda.is_bf16_supported())
 
 
-def _check_config(argv: list[str]) -> None:
-    if "--config" not in argv:
-        return
-    at = argv.index("--config") + 1
-    if at == len(argv):
+def _recipe(words: list[str]) -> tuple[dict[str, Any], list[str]]:
+    """The arguments of the file after `--config`, and the words without it. A recipe here goes by its bare name."""
+    if "--config" not in words:
+        return {}, words
+    at = words.index("--config")
+    if at + 1 == len(words):
         raise ArgumentError("--config needs a file, such as --config training/recipes/embedded.yaml")
-    path = Path(argv[at])
+    path = Path(words[at + 1])
     if not path.is_file():
-        recipes = ", ".join(sorted(str(recipe.relative_to(ROOT)) for recipe in RECIPES.glob("*.yaml")))
-        raise ArgumentError(f"--config {path} does not exist; recipes here: {recipes}")
+        path = RECIPES / f"{path.name.removesuffix('.yaml')}.yaml"
+    if not path.is_file():
+        recipes = ", ".join(sorted(recipe.stem for recipe in RECIPES.glob("*.yaml")))
+        raise ArgumentError(f"--config {words[at + 1]} does not exist; recipes here: {recipes}")
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise ArgumentError(f"--config {path} is not valid YAML: {' '.join(str(error).split())}") from error
     if not isinstance(content, dict):
         raise ArgumentError(f"--config {path} holds no 'argument: value' lines")
+    content.pop("about", None)  # for --list
+    environment = content.pop("env", None) or {}
+    os.environ.update({str(name): str(value) for name, value in environment.items()})
+    return content, words[:at] + words[at + 2 :]
 
 
 def _told(error: Exception, known: list[str]) -> str:
     text = " ".join(str(error).split())
-    if "bf16" in text:
-        return "--bf16 is not supported by this machine's processor; leave it out to train in float32"
-    if "not used by" not in text and "Unknown arguments" not in text:
+    if "not used by" not in text and not text.startswith("--"):
         return text
     unknown = re.findall(r"--[\w-]+", text)
     near = {flag: difflib.get_close_matches(flag, known, n=1) for flag in unknown}
@@ -140,21 +182,39 @@ def _told(error: Exception, known: list[str]) -> str:
     return f"unknown argument {', '.join(hints) or text}; --help lists all"
 
 
-def _check(run: RunArguments, config: DPOConfig) -> None:
+def check(run: RunArguments, data: DataArguments, model: ModelConfig, config: DPOConfig) -> None:
+    """Raises ArgumentError for a value that cannot work, and for a package that a value needs and that is not there."""
     for name, advice in (("beta", "0.1"), ("learning_rate", "5e-6")):
         value = getattr(config, name)
         if not isinstance(value, int | float) or not 0 < value < math.inf:
             raise ArgumentError(f"--{name} must be above 0, got {value}; {advice} is a good start")
-    counts = ("per_device_train_batch_size", "per_device_eval_batch_size", "gradient_accumulation_steps")
-    for name, value in (
-        *((n, getattr(config, n)) for n in counts),
-        ("sample_max_new_tokens", run.sample_max_new_tokens),
+    for owner, name in (
+        *((config, n) for n in ("per_device_train_batch_size", "per_device_eval_batch_size")),
+        (config, "gradient_accumulation_steps"),
+        (run, "sample_max_new_tokens"),
+        *((data, n) for n in ("max_prompt_length", "max_train_samples", "max_eval_samples")),
     ):
-        if not isinstance(value, int) or value < 1:
+        value = getattr(owner, name)
+        if value is not None and (not isinstance(value, int) or value < 1):
             raise ArgumentError(f"--{name} must be at least 1, got {value}")
-    for name, found, known in (
+    for name, found, allowed in (
         ("loss_type", config.loss_type, LOSS_TYPES),
         ("f_divergence_type", [config.f_divergence_type], F_DIVERGENCES),
     ):
-        if unknown := set(found) - set(known):
-            raise ArgumentError(f"--{name} {', '.join(sorted(unknown))} is unknown; known: {', '.join(known)}")
+        if unknown := set(found) - set(allowed):
+            raise ArgumentError(f"--{name} {', '.join(sorted(unknown))} is unknown; known: {', '.join(allowed)}")
+    _check_quantization(model, config)
+
+
+def _check_quantization(model: ModelConfig, config: DPOConfig) -> None:
+    optimiser = str(getattr(config.optim, "value", config.optim))
+    asking = [f"--{name}" for name in ("load_in_4bit", "load_in_8bit") if getattr(model, name)]
+    asking += [f"--optim {optimiser}"] if re.search("bnb|8bit|paged", optimiser) else []
+    if not asking:
+        return
+    if find_spec("bitsandbytes") is None:
+        raise ArgumentError(f"{asking[0]} needs the package bitsandbytes; install it, or leave {asking[0]} out")
+    if not torch.cuda.is_available():
+        raise ArgumentError(f"{asking[0]} needs an NVIDIA GPU, and none is found here; leave it out")
+    if asking[0].startswith("--load") and not model.use_peft:
+        raise ArgumentError(f"{asking[0]} trains only an adapter over the quantised weights: add --use_peft")

@@ -9,11 +9,13 @@ from types import FrameType
 from typing import Any
 
 import pyarrow as pa
+import torch
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 from training.checks import RunError
 from training.record import metrics as names
 from training.record.writer import RunWriter
+from training.watch import check_finite
 
 BEST = "best"
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
@@ -48,6 +50,10 @@ class RecordCallback(TrainerCallback):
         self.best_step: int | None = None
         self.best_metrics: dict[str, float] = {}
 
+    def restore(self, step: int, metrics: Mapping[str, float]) -> None:
+        """Takes over the best evaluation of a run that goes on."""
+        self.best, self.best_step, self.best_metrics = self._rank(metrics), step, dict(metrics)
+
     def on_train_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
         self._run.expect(state.max_steps)
 
@@ -64,6 +70,7 @@ class RecordCallback(TrainerCallback):
         found = {standard_key(key): value for key, value in metrics.items() if key not in _NOT_METRICS}
         if state.is_world_process_zero:
             self._run.scores(state.global_step, self._scores())
+        check_finite(found[f"eval/{names.LOSS}"], state.global_step, "evaluation loss")
         if self._metric not in found:
             known = ", ".join(sorted(key.removeprefix("eval/") for key in found))
             raise RunError(f"--metric_for_best_model {self._metric} is not evaluated; these are: {known}")
@@ -71,10 +78,13 @@ class RecordCallback(TrainerCallback):
             self.best_step, self.best_metrics = state.global_step, found
             self._keep(state)
 
-    def _improves(self, metrics: Mapping[str, float]) -> bool:
+    def _rank(self, metrics: Mapping[str, float]) -> tuple[float, float]:
         value, loss = metrics.get(self._metric, math.nan), metrics.get(f"eval/{names.LOSS}", math.nan)
-        rank = (value if self._higher else -value, -loss)
-        if math.isnan(value) or (self.best is not None and rank <= self.best):
+        return (value if self._higher else -value, -loss)
+
+    def _improves(self, metrics: Mapping[str, float]) -> bool:
+        rank = self._rank(metrics)
+        if math.isnan(rank[0]) or (self.best is not None and rank <= self.best):
             return False
         self.best = rank
         return True
@@ -83,6 +93,8 @@ class RecordCallback(TrainerCallback):
         """Saves the model as checkpoints/best: the new one is whole before the old one goes."""
         folder = self._run.checkpoints / BEST
         new = folder.with_name(f".{BEST}.new")
+        if state.is_world_process_zero:
+            shutil.rmtree(new, ignore_errors=True)
         self._save(new)
         if state.is_world_process_zero:
             shutil.rmtree(folder, ignore_errors=True)
@@ -93,11 +105,13 @@ class RecordCallback(TrainerCallback):
 class StopCallback(TrainerCallback):
     """Ends training after the current step, with a checkpoint, once Ctrl-C or SIGTERM has come; evaluates at the end.
 
-    A second Ctrl-C, or one during an evaluation, does not wait. Used as a context manager around training.
+    A second Ctrl-C, or one during an evaluation, does not wait; several processes agree on the step at which they end.
+    Used as a context manager around training.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, processes: int = 1) -> None:
         self.asked = False
+        self._processes = processes
         self._before: dict[signal.Signals, Any] = {}
 
     def __enter__(self) -> "StopCallback":
@@ -114,10 +128,14 @@ class StopCallback(TrainerCallback):
         self.asked = True
 
     def on_prediction_step(self, *_: Any, **__: Any) -> None:
-        if self.asked:
+        if self.asked and self._processes == 1:
             raise Stopped
 
     def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
+        if self._processes > 1:
+            asked = torch.tensor(float(self.asked), device=args.device)
+            torch.distributed.all_reduce(asked, torch.distributed.ReduceOp.MAX)
+            self.asked = bool(asked)
         if self.asked:
             control.should_training_stop = control.should_save = True
             control.should_evaluate = False

@@ -4,7 +4,13 @@ import shutil
 from pathlib import Path
 
 import torch
-from transformers import AutoConfig, AutoTokenizer, PreTrainedTokenizerBase
+from transformers import (
+    MODEL_FOR_CAUSAL_LM_MAPPING,
+    AutoConfig,
+    AutoTokenizer,
+    PretrainedConfig,
+    PreTrainedTokenizerBase,
+)
 from trl import DPOConfig, ModelConfig
 
 from training import hub
@@ -15,10 +21,10 @@ class RunError(Exception):
     """A run that cannot be made as asked; the message says why, and what to do."""
 
 
-def load_tokenizer(model: ModelConfig, config: DPOConfig) -> PreTrainedTokenizerBase:
-    """The model's tokenizer; also lowers `max_length` to what the model can take.
+def load_tokenizer(model: ModelConfig, config: DPOConfig) -> tuple[PretrainedConfig, PreTrainedTokenizerBase]:
+    """The model's configuration and tokenizer; also lowers `max_length` to what the model can take.
 
-    Raises RunError if the model cannot be loaded or is no causal language model.
+    Raises RunError if the model cannot be loaded or does not generate text.
     """
     name = model_path(model.model_name_or_path or "")
     options = {"revision": model.model_revision, "trust_remote_code": config.trust_remote_code}
@@ -29,14 +35,23 @@ def load_tokenizer(model: ModelConfig, config: DPOConfig) -> PreTrainedTokenizer
     except (OSError, ValueError, ImportError, KeyError) as error:
         advice = "" if Path(name).exists() else "; a Hub model needs a network, or give a local folder"
         raise RunError(f"model {name!r} cannot be loaded: {one_line(error)}{advice}") from error
-    if about.is_encoder_decoder:
-        raise RunError(f"model {name!r} is an encoder-decoder model; only causal language models can be trained")
+    if not about.is_encoder_decoder and type(about) not in MODEL_FOR_CAUSAL_LM_MAPPING and not _own_code(about):
+        raise RunError(f"model {name!r} ({about.model_type}) does not generate text: it cannot be trained with DPO")
+    if tokenizer.eos_token is None:
+        raise RunError(
+            f"the tokenizer of {name!r} has no end-of-sequence token, so no answer could end; set its eos_token"
+        )
     if tokenizer.pad_token is None:
         tokenizer.pad_token = tokenizer.eos_token
     room = getattr(about, "max_position_embeddings", None)
     if room and (config.max_length is None or config.max_length > room):
         config.max_length = room
-    return tokenizer
+    return about, tokenizer
+
+
+def _own_code(about: PretrainedConfig) -> bool:
+    """Whether the model brings its own classes (--trust_remote_code), of which nothing is known here."""
+    return bool(getattr(about, "auto_map", None))
 
 
 def check_space(runs: Path, model: torch.nn.Module, config: DPOConfig) -> None:

@@ -1,39 +1,37 @@
 """One run from start to end: data, model, TRL's trainer, record."""
 
 import os
-import shutil
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-from datasets import Dataset
-from jinja2 import TemplateError
 from peft import PeftModel
-from transformers import PreTrainedTokenizerBase
+from transformers import PretrainedConfig
 from transformers.trainer_callback import PrinterCallback
-from trl import DPOConfig, ModelConfig, get_peft_config, get_quantization_config
 from trl.trainer.utils import create_model_from_path, use_adapter
 
-from training import environment, preferences
-from training.arguments import RunArguments, model_path
-from training.callback import RecordCallback, StopCallback, Stopped
-from training.checks import RunError, check_space, load_tokenizer, one_line
-from training.embedded import gold
-from training.embedded import pairs as embedded
-from training.preferences import Preferences
+from training import checkpoints, environment, inputs, resume
+from training.arguments import Arguments, model_path
+from training.callback import BEST, RecordCallback, StopCallback, Stopped
+from training.checks import check_space, load_tokenizer, one_line
+from training.inputs import Inputs
+from training.processes import is_first, shared
 from training.progress import ProgressCallback
 from training.record import metrics as names
 from training.record.schema import Status
-from training.record.writer import RunWriter, check_name, share_pairs
+from training.record.writer import RunWriter, check_name, share_audit, share_pairs
+from training.reporting import ReportCallback
+from training.resume import Earlier
 from training.samples import Sampler, Sampling
-from training.scoring import PAIR_INDEX, ScoringTrainer
+from training.system import SystemCallback
+from training.trainer import build
+from training.watch import Diverged, WatchCallback
 
-SAMPLES = 8
 _HALTS = (KeyboardInterrupt, Stopped)
 
 
@@ -50,21 +48,29 @@ class Outcome:
     error: str | None = None
 
 
-def train(run: RunArguments, model: ModelConfig, config: DPOConfig) -> Outcome:
-    """Trains one run and records it.
+def train(told: Arguments) -> Outcome:
+    """Trains one run, or goes on with one, and records it.
 
     Raises RunError, PreferenceError or RecordError before anything appears in `run.runs`; what goes wrong later is
     recorded in the run, and told by the outcome.
     """
-    started = time.monotonic()
-    runs = Path(run.runs)
-    name = run.name or _free_name(runs, run)
-    check_name(runs, name)
-    tokenizer = load_tokenizer(model, config)
-    data = preferences.load(run.dataset_name, config.seed, run.dataset_train_split, run.dataset_test_split)
-    writer = RunWriter(runs, name)
+    earlier = resume.earlier(Path(told.run.resume)) if told.run.resume else None
+    runs = Path(told.run.runs)
+    name = shared(told.run.name or _free_name(runs, told))
+    told.config.run_name = told.config.run_name or name
+    if earlier is None and is_first():
+        check_name(runs, name)
+    about, tokenizer = load_tokenizer(told.model, told.config)
+    recorded = {**asdict(told.run), **asdict(told.data), **asdict(told.model), **told.config.to_dict(), "name": name}
+    recorded["pad_token"] = told.config.pad_token  # to_dict hides it, as if it were a password
+    data = inputs.load(told, tokenizer, about.is_encoder_decoder)
+    if earlier is None:
+        writer = RunWriter(runs, name, writes=is_first())
+    else:
+        inputs.check_same(data, earlier.directory)
+        writer = RunWriter.reopen(earlier.directory, earlier.progress, writes=is_first())
     try:
-        return _Training(run, model, config, tokenizer, data, writer).run(started)
+        return _Training(told, about, data, writer, earlier).run(recorded)
     finally:
         writer.discard()
 
@@ -73,62 +79,37 @@ class _Training:
     """The parts of one run, wired together."""
 
     def __init__(
-        self,
-        run: RunArguments,
-        model: ModelConfig,
-        config: DPOConfig,
-        tokenizer: PreTrainedTokenizerBase,
-        data: Preferences,
-        writer: RunWriter,
+        self, told: Arguments, about: PretrainedConfig, data: Inputs, writer: RunWriter, earlier: Earlier | None
     ) -> None:
-        self.arguments = {**asdict(run), **asdict(model), **config.to_dict(), "name": writer.name}
-        self.run_arguments, self.model, self.config = run, model, config
-        self.data, self.writer = data, writer
-        self.sampler = _sampler(run, data, tokenizer)
-        self.trainer = self._trainer(tokenizer)
-        self.kept = [data.evaluation[index] for index in sorted(self.trainer.eval_dataset[PAIR_INDEX])]
+        self.told, self.config = told, told.config
+        self.data, self.writer, self.earlier = data, writer, earlier
+        self.sampler = Sampler(
+            data.prompts, data.tokenizer, Sampling(max_new_tokens=told.run.sample_max_new_tokens), data.gold
+        )
+        self.config.output_dir = os.fspath(writer.checkpoints)
+        self.trainer = build(told, about, data, self._draw)
+        if earlier is not None and earlier.checkpoint is not None:
+            self._recall(earlier, earlier.checkpoint)
 
-    def _trainer(self, tokenizer: PreTrainedTokenizerBase) -> ScoringTrainer:
-        self.config.output_dir = os.fspath(self.writer.checkpoints)
-        self.config.disable_tqdm = True
-        self.config.eval_on_start = True
-        self.config.model_init_kwargs = {
-            "revision": self.model.model_revision,
-            "attn_implementation": self.model.attn_implementation,
-            "dtype": self.model.dtype,
-            **(self.config.model_init_kwargs or {}),
-        }
-        pairs = self.data.evaluation
-        if tokenizer.chat_template is None:
-            pairs = [preferences.as_text(pair) for pair in pairs]
-        indexed = [{**_texts(pair), PAIR_INDEX: index} for index, pair in enumerate(pairs)]
-        indexed.sort(key=_length, reverse=True)  # batches of like lengths pad little; too long for memory shows at once
-        train = [_texts(pair if tokenizer.chat_template else preferences.as_text(pair)) for pair in self.data.train]
-        try:
-            return ScoringTrainer(
-                model_path(self.model.model_name_or_path),
-                args=self.config,
-                train_dataset=Dataset.from_list(train),
-                eval_dataset=Dataset.from_list(indexed),
-                processing_class=tokenizer,
-                quantization_config=get_quantization_config(self.model),
-                peft_config=get_peft_config(self.model),
-                pair_ids=[pair["pair_id"] for pair in pairs],
-                evaluated=self._draw,
-            )
-        except (OSError, ValueError, TypeError, KeyError, ImportError, RuntimeError, TemplateError) as error:
-            raise RunError(one_line(error)) from error
+    def _recall(self, earlier: Earlier, checkpoint: Path) -> None:
+        """What the run knew of its base model when it was left."""
+        if earlier.base_scores is not None:
+            self.trainer.remember(earlier.base_scores)
+        answers = [earlier.base_answers.get(repr(prompt)) for prompt in self.data.prompts]
+        self.sampler.base = [text for text in answers if text is not None] if None not in answers else None
+        self.config.eval_on_start = False
+        self.trainer.count_tokens_from(checkpoints.tokens_seen(checkpoint))
 
     def _draw(self, step: int, _scores: pa.Table) -> Mapping[str, float]:
-        if not self.config.should_save:
-            return {}
-        model = self.trainer.accelerator.unwrap_model(self.trainer.model)
-        if self.sampler.base is None and step:  # resumed: the policy is the base no more
-            with self._reference(model) as reference:
-                self.sampler.draw(reference, 0)
-        rows, metrics = self.sampler.draw(model, step)
-        self.writer.samples(rows)
-        return metrics
+        metrics: Mapping[str, float] = {}
+        if self.config.should_save:
+            model = self.trainer.accelerator.unwrap_model(self.trainer.model)
+            if self.sampler.base is None and step:  # the policy is the base no more
+                with self._reference(model) as reference:
+                    self.sampler.draw(reference, 0)
+            rows, metrics = self.sampler.draw(model, step)
+            self.writer.samples(rows)
+        return shared(metrics)
 
     @contextmanager
     def _reference(self, model: Any) -> Iterator[Any]:
@@ -138,40 +119,45 @@ class _Training:
                 yield model
         else:
             options = {**(self.config.model_init_kwargs or {}), "device_map": model.device}
-            yield self.trainer.ref_model or create_model_from_path(model_path(self.model.model_name_or_path), **options)
+            copy = self.trainer.ref_model and self.trainer.accelerator.unwrap_model(self.trainer.ref_model)
+            yield copy or create_model_from_path(model_path(self.told.model.model_name_or_path), **options)
 
-    def run(self, started: float) -> Outcome:
-        self._check_kept()
-        check_space(self.writer.runs, self.trainer.model, self.config)
+    def run(self, recorded: Mapping[str, Any]) -> Outcome:
         record = self._callbacks()
-        head = self._head()
-        self.writer.publish(head)
-        if not self.run_arguments.quiet:
-            print(_about_data(head["data"]), file=sys.stderr)
+        if self.earlier is None:
+            self._publish(recorded)
         self.config.output_dir = os.fspath(self.writer.checkpoints)
+        for note in self.told.notes:
+            self._notice(0, "argument", note)
         status, error = self._train()
         self.writer.finish(status, error)
         return Outcome(
             self.writer.directory,
             status,
-            time.monotonic() - started,
-            len(self.kept),
+            self.writer.seconds,
+            len(self.data.kept),
             record.best_step,
             record.best_metrics,
             error,
         )
 
-    def _check_kept(self) -> None:
-        """TRL drops pairs whose prompt alone fills max_length."""
-        for side, left, asked in (
-            ("training", self.trainer.train_dataset, self.data.train),
-            ("evaluation", self.trainer.eval_dataset, self.data.evaluation),
-        ):
-            if not len(left):
-                raise RunError(
-                    f"no {side} pair is left: the prompt alone fills --max_length {self.config.max_length} in all "
-                    f"{len(asked)}; raise --max_length"
-                )
+    def _publish(self, recorded: Mapping[str, Any]) -> None:
+        """Lets the run appear, with its pairs and what was found in the data beside it, once for all runs alike."""
+        if is_first():
+            check_space(self.writer.runs, self.trainer.model, self.config)
+            share_pairs(self.writer.runs, self.data.digests["eval"], pa.Table.from_pylist(self.data.kept))
+            share_audit(self.writer.runs, self.data.digests["audit"], self.data.audit)
+            head = {
+                "sweep": self.told.run.sweep or os.environ.get("WANDB_SWEEP_ID"),
+                "config": recorded,
+                "environment": environment.describe(self.trainer.model),
+                "data": self.data.about(),
+            }
+        else:
+            head = {}
+        self.writer.publish(head)
+        self.trainer.accelerator.wait_for_everyone()
+        self._say(*self.data.lines())
 
     def _callbacks(self) -> RecordCallback:
         metric = _standard_metric(self.config.metric_for_best_model)
@@ -182,90 +168,78 @@ class _Training:
         record = RecordCallback(
             self.writer, lambda: self.trainer.scores, lambda folder: self._save(folder), metric, higher
         )
+        if self.earlier is not None and self.earlier.progress.get("best_step"):
+            record.restore(self.earlier.progress["best_step"], self.earlier.progress.get("best", {}))
         self.trainer.remove_callback(PrinterCallback)
-        self.trainer.add_callback(record)
-        self.trainer.add_callback(ProgressCallback(self.writer.name, self.run_arguments.quiet))
+        for callback in (
+            record,
+            WatchCallback(self._notice, lambda: self.trainer.scores),
+            SystemCallback(self.writer.log),
+            self.trainer.throughput,
+            ReportCallback(self.told),
+            ProgressCallback(self.writer.name, self.told.run.quiet or not is_first()),
+        ):
+            self.trainer.add_callback(callback)
         return record
 
+    def _notice(self, step: int, kind: str, message: str) -> None:
+        self.writer.notice(step, kind, message)
+        self._say(f"step {step}: {message}" if step else message)
+
+    def _say(self, *lines: str) -> None:
+        if is_first() and not self.told.run.quiet:
+            print(*lines, sep="\n", file=sys.stderr)
+
     def _save(self, folder: Path) -> None:
-        shutil.rmtree(folder, ignore_errors=True)
         self.trainer.save_model(os.fspath(folder), _internal_call=True)
-
-    def _head(self) -> dict[str, Any]:
-        """The content of config.json; the evaluation pairs go to runs/.shared, once for all runs that use them."""
-        evaluation = preferences.digest(self.kept)
-        share_pairs(self.writer.runs, evaluation, pa.Table.from_pylist(self.kept))
-        data = {
-            "dataset": self.data.name,
-            "train": preferences.digest(self.data.train),
-            "eval": evaluation,
-            "n_train": len(self.trainer.train_dataset),
-            "n_eval": len(self.kept),
-            "read": self.data.read,
-            "dropped": {**self.data.dropped, "prompt fills max_length": self._too_long()},
-        }
-        return {
-            "sweep": self.run_arguments.sweep or os.environ.get("WANDB_SWEEP_ID"),
-            "config": self.arguments,
-            "environment": environment.describe(self.trainer.model),
-            "data": data,
-        }
-
-    def _too_long(self) -> int:
-        asked = len(self.data.train) + len(self.data.evaluation)
-        return asked - len(self.trainer.train_dataset) - len(self.kept)
 
     def _train(self) -> tuple[Status, str | None]:
         """Trains to the end, to Ctrl-C, or to an error, which is kept in error.log."""
-        with StopCallback() as stop:
+        if self.earlier is not None and self.earlier.trained_out:
+            return "finished", None
+        with StopCallback(self.config.world_size) as stop:
             self.trainer.add_callback(stop)
             try:
-                self.trainer.train(resume_from_checkpoint=self.config.resume_from_checkpoint)
+                self.trainer.train(resume_from_checkpoint=self._start())
+            except Diverged as error:
+                return "failed", f"{error}; {self._last_good()}"
             except _HALTS:
-                self._save_stopped()
-                return "stopped", None
+                return self._save_stopped()
             except Exception as error:
-                environment.keep_traceback(self.writer.directory)
+                if is_first():
+                    environment.keep_traceback(self.writer.directory)
                 return "failed", one_line(error)
             return ("stopped" if stop.asked else "finished"), None
 
-    def _save_stopped(self) -> None:
+    def _start(self) -> str | None:
+        """The checkpoint to start from, if any."""
+        if self.earlier is None:
+            stated: str | None = self.config.resume_from_checkpoint
+            return stated
+        if self.earlier.checkpoint is None:
+            self._notice(0, "resumed", "no whole checkpoint was left: training starts anew")
+            return None
+        self._notice(self.earlier.step, "resumed", f"going on from {self.earlier.checkpoint.name}")
+        return os.fspath(self.earlier.checkpoint)
+
+    def _last_good(self) -> str:
+        """Takes away the checkpoint of the weights that diverged, and names the newest one before it."""
+        if is_first():
+            checkpoints.remove(self.writer.checkpoints, self.trainer.state.global_step)
+        good = checkpoints.newest(self.writer.checkpoints)
+        best = (self.writer.checkpoints / BEST).is_dir()
+        if good is None and best:
+            return f"the last good weights are checkpoints/{BEST}"
+        return f"the last good checkpoint is {good.name}" if good else "no checkpoint was saved before"
+
+    def _save_stopped(self) -> tuple[Status, str | None]:
         """A checkpoint of an evaluation that was cut short, if there is anything to save."""
-        if self.trainer.state.global_step:
-            self.trainer._save_checkpoint(self.trainer.model, trial=None)
-
-
-def _sampler(run: RunArguments, data: Preferences, tokenizer: PreTrainedTokenizerBase) -> Sampler:
-    built_in = data.name == preferences.EMBEDDED
-    if run.sample_prompts:
-        prompts: list[Any] = [[{"role": "user", "content": text}] for text in run.sample_prompts]
-    elif built_in:
-        prompts = list(embedded.sample_prompts())
-    else:
-        prompts = [pair["prompt"] for pair in data.evaluation[:SAMPLES]]
-    if tokenizer.chat_template is None:
-        prompts = [preferences.as_text({"prompt": p, "chosen": _EMPTY, "rejected": _EMPTY})["prompt"] for p in prompts]
-    score: Callable[[Any, str], float] | None = gold.gold_score if built_in else None
-    return Sampler(prompts, tokenizer, Sampling(max_new_tokens=run.sample_max_new_tokens), score)
-
-
-_EMPTY = [{"role": "assistant", "content": ""}]
-
-
-def _texts(pair: preferences.Pair) -> dict[str, Any]:
-    return {side: pair[side] for side in ("prompt", "chosen", "rejected")}
-
-
-def _about_data(data: Mapping[str, Any]) -> str:
-    """What is trained and evaluated on, and what was left out."""
-    dropped = ", ".join(f"{count} {reason}" for reason, count in data["dropped"].items() if count)
-    left_out = f"; left out: {dropped}" if dropped else ""
-    return f"{data['n_train']:,} training and {data['n_eval']:,} evaluation pairs of {data['read']:,} rows{left_out}"
-
-
-def _length(pair: preferences.Pair) -> int:
-    """About how long the longer side is; only an order is made of it."""
-    return len(str(pair["prompt"])) + max(len(str(pair["chosen"])), len(str(pair["rejected"])))
+        try:
+            if self.trainer.state.global_step:
+                self.trainer._save_checkpoint(self.trainer.model, trial=None)
+        except Diverged as error:
+            return "failed", f"{error}; {self._last_good()}"
+        return "stopped", None
 
 
 def _standard_metric(stated: str | None) -> str:
@@ -273,8 +247,8 @@ def _standard_metric(stated: str | None) -> str:
     return "eval/" + (stated or names.ACCURACY).removeprefix("eval_").removeprefix("eval/")
 
 
-def _free_name(runs: Path, run: RunArguments) -> str:
-    stem = Path(run.dataset_name).name.split(".")[0] or "run"
+def _free_name(runs: Path, told: Arguments) -> str:
+    stem = Path(told.data.dataset_name).name.split(".")[0] or "run"
     base = f"{stem}-{time.strftime('%m%d-%H%M%S')}"
     taken = 1
     name = base

@@ -26,11 +26,17 @@ def describe(model: Any) -> dict[str, Any]:
         "device_type": str(model.device.type),
         "devices": torch.cuda.device_count() if cuda else 0,
         "threads": torch.get_num_threads(),
+        "architecture": type(_bare(model)).__name__,
         "dtype": str(model.dtype).removeprefix("torch."),
         "parameters": sum(p.numel() for p in model.parameters()),
         "trainable_parameters": sum(p.numel() for p in model.parameters() if p.requires_grad),
         "command": sys.orig_argv,
     }
+
+
+def _bare(model: Any) -> Any:
+    """The model below its adapter, if it has one."""
+    return model.get_base_model() if hasattr(model, "get_base_model") else model
 
 
 def git_commit() -> str | None:

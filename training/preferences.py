@@ -4,40 +4,35 @@ A pair is a dict with `pair_id`, `prompt`, `chosen`, `rejected`: all strings, or
 """
 
 import hashlib
-import os
-import random
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
-import datasets
 import orjson
 
-from training import hub
+from training.data import files, shapes, splits, where
+from training.data.arguments import EMBEDDED as EMBEDDED
+from training.data.arguments import DataArguments
+from training.data.pairs import Pair as Pair
+from training.data.pairs import PreferenceError as PreferenceError
+from training.data.pairs import checked, same, shown
 from training.embedded import pairs as embedded
 
-EMBEDDED = "embedded"
-_NO_ROWS = "is empty; it needs rows with prompt, chosen and rejected"
 EVALUATION_SPLITS = ("test", "validation", "eval", "valid", "dev")
-EVALUATION_SHARE = 0.1
-ASK, CUE = "\n\nHuman:", "\n\nAssistant:"
-_FORMATS = {".jsonl": "json", ".json": "json", ".csv": "csv", ".tsv": "csv", ".parquet": "parquet"}
+SHARED, UNASKED = "prompt also in the evaluation split", "left out by --where"
+BEYOND = {"train": "beyond --max_train_samples", "eval": "beyond --max_eval_samples"}
+EXAMPLES = 3
 _ABOUT = ("kind", "fault", "flipped")
-
-Pair = dict[str, Any]
-
-
-class PreferenceError(Exception):
-    """Preference data that cannot be used; the message says what is wrong, where, and what to do."""
 
 
 @dataclass(frozen=True)
 class Preferences:
     """Pairs ready to train and evaluate on, no prompt on both sides.
 
-    `dropped` counts rows that were left out, by reason; `read` counts all rows.
+    `read` counts all rows, `dropped` those that were left out, by reason; of each reason `examples` shows up to three:
+    "split", "row" (its number there, from 0) and "text" (its first characters). `shared_prompts` is how many different
+    prompts the given splits had in common; 0 where the evaluation split is ours.
     """
 
     name: str
@@ -45,41 +40,72 @@ class Preferences:
     evaluation: list[Pair]
     read: int
     dropped: Mapping[str, int] = field(default_factory=dict)
+    examples: Mapping[str, list[dict[str, Any]]] = field(default_factory=dict)
+    shared_prompts: int = 0
 
 
-def load(name: str, seed: int, train_split: str = "train", test_split: str | None = None) -> Preferences:
+@dataclass(frozen=True, slots=True)
+class _Row:
+    """A pair, and where it was read."""
+
+    split: str
+    number: int
+    pair: Pair
+
+
+class _Dropped:
+    """What was left out, and why."""
+
+    def __init__(self) -> None:
+        self.counts: Counter[str] = Counter()
+        self.examples: dict[str, list[dict[str, Any]]] = {}
+
+    def add(self, reason: str, split: str, number: int, row: Mapping[str, Any]) -> None:
+        self.counts[reason] += 1
+        examples = self.examples.setdefault(reason, [])
+        if len(examples) < EXAMPLES:
+            examples.append({"split": split, "row": number, "text": shown(row)})
+
+    def rows(self, reason: str, rows: Iterable[_Row]) -> None:
+        for row in rows:
+            texts = {side: row.pair[side] for side in ("prompt", "chosen", "rejected")}
+            self.add(reason, row.split, row.number, texts)
+
+
+def load(data: DataArguments, seed: int) -> Preferences:
     """The pairs of a Hub data set, a local file or folder, or the built-in set ("embedded").
 
-    Without an evaluation split, a tenth of the pairs, chosen by prompt with `seed`, is held out.
-    Raises PreferenceError if the data cannot be read or nothing usable is left.
+    Without an evaluation split, `dataset_test_size` of the pairs, chosen by prompt with `seed`, are held out.
+    Raises PreferenceError if the data cannot be read or used, or nothing usable is left.
     """
-    if name == EMBEDDED:
+    _check(data)
+    dropped = _Dropped()
+    if data.dataset_name == EMBEDDED:
         built = embedded.build()
-        return Preferences(name, built["train"], built["eval"], read=sum(map(len, built.values())))
-    splits = _read(name)
-    if train_split not in splits:
-        found = ", ".join(splits)
-        raise PreferenceError(f"{name} has no split {train_split!r}; found: {found}; pass --dataset_train_split")
-    test_split = _evaluation_split(name, splits, train_split, test_split)
-    dropped: Counter[str] = Counter()
-    train = _usable(splits[train_split], name, dropped)
-    read = len(splits[train_split])
-    if test_split is None:
-        train, evaluation = split_by_prompt(train, seed)
+        read = sum(map(len, built.values()))
+        train, evaluation = (_built_in(rows, split, data, dropped) for split, rows in built.items())
+        shared = 0
     else:
-        evaluation = _usable(splits[test_split], name, dropped)
-        read += len(splits[test_split])
-        held_out = {_text(pair["prompt"]) for pair in evaluation}
-        kept = [pair for pair in train if _text(pair["prompt"]) not in held_out]
-        dropped["prompt also in the evaluation split"] += len(train) - len(kept)
-        train = kept
+        read, train, evaluation, shared = _given(data, seed, dropped)
+    train, left = splits.drawn(train, data.max_train_samples, seed)
+    dropped.rows(BEYOND["train"], left)
+    evaluation, left = splits.drawn(evaluation, data.max_eval_samples, seed)
+    dropped.rows(BEYOND["eval"], left)
     if not train or not evaluation:
-        reasons = ", ".join(f"{count} {reason}" for reason, count in dropped.items()) or "none dropped"
+        reasons = ", ".join(f"{count} {reason}" for reason, count in dropped.counts.items()) or "none dropped"
         raise PreferenceError(
-            f"{name}: {len(train)} training and {len(evaluation)} evaluation pairs are left of {read} rows "
-            f"({reasons}); at least one of each is needed"
+            f"{data.dataset_name}: {len(train)} training and {len(evaluation)} evaluation pairs are left of {read} "
+            f"rows ({reasons}); at least one of each is needed"
         )
-    return Preferences(name, train, evaluation, read, +dropped)
+    return Preferences(
+        data.dataset_name,
+        [row.pair for row in train],
+        [row.pair for row in evaluation],
+        read,
+        dict(dropped.counts),
+        dropped.examples,
+        shared,
+    )
 
 
 def digest(pairs: Iterable[Pair]) -> str:
@@ -90,163 +116,107 @@ def digest(pairs: Iterable[Pair]) -> str:
     return found.hexdigest()[:16]
 
 
-def split_by_prompt(pairs: list[Pair], seed: int) -> tuple[list[Pair], list[Pair]]:
-    """`pairs` as (train, evaluation): about a tenth for evaluation, all pairs of a prompt on the same side."""
-    sizes = Counter(_text(pair["prompt"]) for pair in pairs)
-    prompts = sorted(sizes)
-    random.Random(seed).shuffle(prompts)
-    wanted = max(1, round(EVALUATION_SHARE * len(pairs)))
-    held_out: set[str] = set()
-    taken = 0
-    for prompt in prompts[: len(prompts) - 1]:
-        if taken >= wanted:
-            break
-        held_out.add(prompt)
-        taken += sizes[prompt]
-    sides: tuple[list[Pair], list[Pair]] = ([], [])
-    for pair in pairs:
-        sides[_text(pair["prompt"]) in held_out].append(pair)
-    return sides
-
-
-def as_text(pair: Pair) -> Pair:
-    """A conversational pair as plain text, for a tokenizer without a chat template: a Human / Assistant transcript."""
-    if isinstance(pair["prompt"], str):
-        return pair
-    names = {"user": f"{ASK} ", "assistant": f"{CUE} "}
-    prompt = "".join(f"{names.get(turn['role'], '')}{turn['content']}" for turn in pair["prompt"]) + CUE
-    answers = {side: f" {pair[side][-1]['content']}" for side in ("chosen", "rejected")}
-    return {**pair, "prompt": prompt, **answers}
-
-
-def _read(name: str) -> Mapping[str, Any]:
-    """The raw rows of each split."""
-    path = Path(name).expanduser()
-    try:
-        if path.is_dir():
-            return _folder(path)
-        if path.exists():
-            return {"train": _file(path)}
-        if any(suffix in _FORMATS for suffix in path.suffixes):
-            raise PreferenceError(f"{name} does not exist (looked in {Path.cwd()}); check --dataset_name")
-        hub.prepare(name)
-        return dict(datasets.load_dataset(name))
-    except PreferenceError:
-        raise
-    except Exception as error:  # the readers below raise what they like
-        reason = str(error.__cause__ or error).splitlines() or [type(error).__name__]
-        if "corresponds to no data" in reason[0]:
-            raise PreferenceError(f"{name} {_NO_ROWS}") from error
-        advice = "" if path.exists() else "; a Hub data set needs a network, or give a local file or 'embedded'"
-        raise PreferenceError(f"data set {name!r} cannot be read: {reason[0]}{advice}") from error
-
-
-def _folder(path: Path) -> Mapping[str, Any]:
-    if (path / "dataset_dict.json").exists() or (path / "state.json").exists():
-        found = datasets.load_from_disk(str(path))
-        return dict(found) if isinstance(found, datasets.DatasetDict) else {"train": found}
-    return dict(datasets.load_dataset(str(path)))
-
-
-def _file(path: Path) -> Any:
-    kind = next((_FORMATS[suffix] for suffix in path.suffixes if suffix in _FORMATS), None)
-    if kind is None:
-        raise PreferenceError(f"{path} is none of {', '.join(_FORMATS)} (also .gz); rename or convert it")
-    if not path.stat().st_size:
-        raise PreferenceError(f"{path} {_NO_ROWS}")
-    options = {"sep": "\t"} if ".tsv" in path.suffixes else {}
-    return datasets.load_dataset(kind, data_files=os.fspath(path), split="train", **options)
-
-
-def _evaluation_split(name: str, splits: Mapping[str, Any], train: str, wanted: str | None) -> str | None:
-    if wanted is None:
-        return next((split for split in EVALUATION_SPLITS if split in splits and split != train), None)
-    if wanted not in splits:
-        raise PreferenceError(f"{name} has no split {wanted!r}; found: {', '.join(splits)}; pass --dataset_test_split")
-    return wanted
-
-
-def _usable(rows: Any, name: str, dropped: Counter[str]) -> list[Pair]:
-    """The rows that are pairs, each with an id that names its texts; the others are counted in `dropped`."""
-    columns = list(rows.column_names)
-    if missing := {"chosen", "rejected"} - set(columns):
+def _check(data: DataArguments) -> None:
+    if not 0 < data.dataset_test_size < 1:
         raise PreferenceError(
-            f"{name} has no column {' and no column '.join(sorted(missing))}; found: {', '.join(columns)}; "
-            "needed: prompt, chosen, rejected (or whole dialogues in chosen and rejected)"
+            f"--dataset_test_size must be above 0 and below 1, got {data.dataset_test_size}; it is a share of the pairs"
         )
-    kept: list[Pair] = []
-    seen: Counter[str] = Counter()
-    for row in rows.select_columns([c for c in ("prompt", "chosen", "rejected", *_ABOUT) if c in columns]):
-        pair = normalise(row)
+    for flag in ("max_train_samples", "max_eval_samples"):
+        value = getattr(data, flag)
+        if value is not None and value < 1:
+            raise PreferenceError(f"--{flag} must be at least 1, got {value}")
+
+
+def _built_in(rows: list[Pair], split: str, data: DataArguments, dropped: _Dropped) -> list[_Row]:
+    conditions = where.conditions(data.where or [], list(rows[0]), EMBEDDED)
+    return [_Row(split, number, row) for number, row in _asked(rows, conditions, split, dropped)]
+
+
+def _given(data: DataArguments, seed: int, dropped: _Dropped) -> tuple[int, list[_Row], list[_Row], int]:
+    """(rows read, training rows, evaluation rows, prompts that the given splits share) of somebody's data."""
+    found = files.read(data.dataset_name, data.dataset_config)
+    train_split, test_split = _split_names(data, found)
+    read = found[train_split].count
+    train = _pairs(found[train_split], train_split, data, dropped)
+    prompts = [same(row.pair["prompt"]) for row in train]
+    if test_split is None:
+        chosen = splits.held_out(prompts, data.dataset_test_size, seed)
+        sides: tuple[list[_Row], list[_Row]] = ([], [])
+        for row, prompt in zip(train, prompts, strict=True):
+            sides[prompt in chosen].append(row)
+        return read, *sides, 0
+    evaluation = _pairs(found[test_split], test_split, data, dropped)
+    shared = {same(row.pair["prompt"]) for row in evaluation} & set(prompts)
+    dropped.rows(SHARED, (row for row, prompt in zip(train, prompts, strict=True) if prompt in shared))
+    kept = [row for row, prompt in zip(train, prompts, strict=True) if prompt not in shared]
+    return read + found[test_split].count, kept, evaluation, len(shared)
+
+
+def _split_names(data: DataArguments, found: Mapping[str, Any]) -> tuple[str, str | None]:
+    train, test = data.dataset_train_split, data.dataset_test_split
+    for flag, split in (("train", train), ("test", test)):
+        if split is not None and split not in found:
+            names = ", ".join(found)
+            raise PreferenceError(
+                f"{data.dataset_name} has no split {split!r}; found: {names}; pass --dataset_{flag}_split"
+            )
+    if test == train:
+        raise PreferenceError(f"--dataset_test_split is the training split {train!r}; leave it out to hold out a part")
+    if test is None:
+        test = next((split for split in EVALUATION_SPLITS if split in found and split != train), None)
+    return train, test
+
+
+def _pairs(rows: files.Rows, split: str, data: DataArguments, dropped: _Dropped) -> list[_Row]:
+    """The rows that are pairs, each with an id that names its texts; the others are added to `dropped`."""
+    columns = shapes.find(rows.columns, data, data.dataset_name)
+    conditions = where.conditions(data.where or [], rows.columns, data.dataset_name)
+    about = [column for column in _ABOUT if column in rows.columns]
+    names = [*columns.names(), *about, *(condition.column for condition in conditions)]
+    kept: list[_Row] = []
+    for number, row in _asked(rows.select(list(dict.fromkeys(names))), conditions, split, dropped):
+        pair = shapes.pair(row, columns)
         if isinstance(pair, str):
-            dropped[pair] += 1
-            continue
-        identity = digest([pair])
-        seen[identity] += 1
-        suffix = f"-{seen[identity]}" if seen[identity] > 1 else ""
-        kept.append({"pair_id": identity + suffix, **pair, **{key: row[key] for key in _ABOUT if key in row}})
-    if not kept and len(rows) and "prompt" not in columns:
+            dropped.add(pair, split, number, {column: row[column] for column in columns.names()})
+        else:
+            kept.append(_Row(split, number, {**pair, **{column: row[column] for column in about}}))
+    if not kept and columns.prompt is None and dropped.counts[shapes.NO_SHARED]:
         raise PreferenceError(
-            f"{name} has no column prompt, and no dialogue shared by chosen and rejected to take it from; "
-            f"found: {', '.join(columns)}; needed: prompt, chosen, rejected"
+            f"{data.dataset_name} has no column prompt, and no dialogue shared by chosen and rejected to take it from; "
+            f"found: {', '.join(rows.columns)}; pass --prompt_column"
         )
+    return _named(_without_echo(kept, dropped))
+
+
+def _asked(
+    rows: Iterable[Mapping[str, Any]], conditions: Sequence[where.Condition], split: str, dropped: _Dropped
+) -> Iterator[tuple[int, dict[str, Any]]]:
+    """The rows, numbered from 0, that meet all conditions."""
+    for number, row in enumerate(rows):
+        if all(condition.holds(row) for condition in conditions):
+            yield number, dict(row)
+        else:
+            dropped.add(UNASKED, split, number, row)
+
+
+def _without_echo(rows: list[_Row], dropped: _Dropped) -> list[_Row]:
+    kept: list[_Row] = []
+    for row, pair in zip(rows, shapes.without_echo([row.pair for row in rows]), strict=True):
+        found = checked(pair)
+        if isinstance(found, str):
+            dropped.rows(found, [row])
+        else:
+            kept.append(_Row(row.split, row.number, found))
     return kept
 
 
-def normalise(row: Mapping[str, Any]) -> Pair | str:
-    """A row as {prompt, chosen, rejected}, or the reason why it is no usable pair."""
-    prompt, chosen, rejected = row.get("prompt"), row["chosen"], row["rejected"]
-    parts: tuple[Any, Any, Any] | None
-    if isinstance(chosen, list) and isinstance(rejected, list):
-        if not all(map(_is_turn, (*chosen, *rejected, *(prompt if isinstance(prompt, list) else ())))):
-            return "a turn without role and content"
-        parts = _turns(prompt, chosen, rejected)
-    elif isinstance(chosen, str) and isinstance(rejected, str):
-        parts = (prompt, chosen, rejected) if isinstance(prompt, str) else _transcript(chosen, rejected)
-    else:
-        return "not text"
-    if parts is None:
-        return "no shared prompt"
-    prompt, chosen, rejected = parts
-    if not _text(chosen).strip() or not _text(rejected).strip():
-        return "empty answer"
-    if chosen == rejected:
-        return "equal answers"
-    return {"prompt": prompt, "chosen": chosen, "rejected": rejected}
-
-
-def _transcript(chosen: str, rejected: str) -> tuple[str, str, str] | None:
-    """Two dialogues split at the last `Assistant:` that both share; None if they part before their last turn."""
-    shared = next(
-        (at for at, (a, b) in enumerate(zip(chosen, rejected, strict=False)) if a != b), min(len(chosen), len(rejected))
-    )
-    cut = chosen.rfind(CUE, 0, shared) + len(CUE)
-    answers = chosen[cut:], rejected[cut:]
-    if cut < len(CUE) or any(marker in answer for marker in (ASK, CUE) for answer in answers):
-        return None
-    return chosen[:cut], *answers
-
-
-def _turns(prompt: Any, chosen: list[Any], rejected: list[Any]) -> tuple[list[Any], list[Any], list[Any]] | None:
-    """Message lists split after the turns that both share; answers without their prompt take it from `prompt`."""
-    shared = 0
-    while shared < min(len(chosen), len(rejected)) - 1 and chosen[shared] == rejected[shared]:
-        shared += 1
-    before = chosen[:shared]
-    if isinstance(prompt, str) and prompt and not before:
-        before = [{"role": "user", "content": prompt}]
-    elif isinstance(prompt, list) and prompt[len(prompt) - len(before) :] == before:
-        before = prompt  # with the turns, such as a system message, that the answers do not repeat
-    answers = (chosen[shared:], rejected[shared:])
-    if not before or any(len(answer) != 1 or answer[0].get("role") != "assistant" for answer in answers):
-        return None
-    return before, *answers
-
-
-def _is_turn(turn: Any) -> bool:
-    return isinstance(turn, Mapping) and all(isinstance(turn.get(key), str) for key in ("role", "content"))
-
-
-def _text(side: str | list[Mapping[str, str]]) -> str:
-    """What a prompt or an answer says, whatever its shape."""
-    return side if isinstance(side, str) else "\n".join(str(turn.get("content") or "") for turn in side)
+def _named(rows: list[_Row]) -> list[_Row]:
+    """The rows with `pair_id`: the digest of the texts, and a number where texts come again."""
+    seen: Counter[str] = Counter()
+    named: list[_Row] = []
+    for row in rows:
+        identity = digest([row.pair])
+        seen[identity] += 1
+        suffix = f"-{seen[identity]}" if seen[identity] > 1 else ""
+        named.append(_Row(row.split, row.number, {"pair_id": identity + suffix, **row.pair}))
+    return named

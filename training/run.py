@@ -7,6 +7,10 @@ import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+if not __package__:  # run as a file, as `wandb agent` does with `program: training/run.py`
+    sys.path[0] = str(Path(__file__).resolve().parent.parent)
+
+from training.processes import is_first
 from training.record import metrics as names
 from training.record.schema import RecordError
 
@@ -28,10 +32,19 @@ def main(argv: list[str]) -> int:
 
 
 def _run(argv: list[str]) -> int:
+    if "--list" in argv:
+        from training.recipe_list import RecipeError, recipes, table
+
+        try:
+            print(table(recipes()))
+        except RecipeError as error:
+            return _fail(str(error), MISUSED)
+        return FINISHED
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
     warnings.filterwarnings("ignore")
     # Seconds of imports: a Ctrl-C meanwhile must not show a traceback.
+    from training import resume
     from training.arguments import ArgumentError, parse
     from training.checks import RunError
     from training.dpo import train
@@ -39,15 +52,16 @@ def _run(argv: list[str]) -> int:
 
     _quiet_libraries()
     try:
-        run, model, config = parse(argv)
-        if run.quiet:
-            os.environ["TQDM_DISABLE"] = "1"
-        outcome = train(run, model, config)
+        told = (resume.parse if _resumes(argv) else parse)(argv)
+        if told.run.quiet:
+            os.environ |= {"TQDM_DISABLE": "1", "WANDB_SILENT": "true"}
+        outcome = train(told)
     except (ArgumentError, PreferenceError, RecordError, RunError) as error:
         return _fail(str(error), MISUSED)
     if outcome.status == "failed":
-        return _fail(f"{outcome.error} (the run and its error.log: {_near(outcome.directory)})", FAILED)
-    if not run.quiet:
+        log = " and its error.log" if (outcome.directory / "error.log").exists() else ""
+        return _fail(f"{outcome.error} (the run{log}: {_near(outcome.directory)})", FAILED)
+    if not told.run.quiet and is_first():
         print(_closing(outcome))
     return STOPPED if outcome.status == "stopped" else FINISHED
 
@@ -73,8 +87,14 @@ def _near(path: Path) -> str:
     return os.fspath(absolute.relative_to(Path.cwd()) if absolute.is_relative_to(Path.cwd()) else absolute)
 
 
+def _resumes(argv: list[str]) -> bool:
+    return any(word.split("=")[0] == "--resume" for word in argv)
+
+
 def _fail(message: str, status: int) -> int:
-    print(f"training.run: {message}", file=sys.stderr)
+    """What went wrong, in one line; of several processes that all fail the same way, only one says so."""
+    if is_first() or status == FAILED:
+        print(f"training.run: {message}", file=sys.stderr)
     return status
 
 

@@ -1,10 +1,12 @@
 """Answers of base and policy to the same fixed prompts, again at every evaluation: numbers may lie, these show."""
 
+import sys
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import torch
+from torch.nn.utils.rnn import pad_sequence
 from transformers import GenerationConfig, PreTrainedModel, PreTrainedTokenizerBase
 
 Prompt = str | list[dict[str, str]]
@@ -34,25 +36,26 @@ class Answer:
 class Sampler:
     """Draws the answers, remembers the base model's, and measures the policy's.
 
-    The base's answers are those of the first call, made before training, when policy and base are the same.
+    The base's answers are those of the first call, made before training, when policy and base are the same; a resumed
+    run gives the texts it recorded then, in the order of `prompts`.
     """
 
     prompts: Sequence[Prompt]
     tokenizer: PreTrainedTokenizerBase
     sampling: Sampling = field(default_factory=Sampling)
     gold: Gold | None = None
-    base: list[Answer] | None = None
+    base: list[str] | None = None
 
     def draw(self, model: PreTrainedModel, step: int) -> tuple[list[dict[str, Any]], dict[str, float]]:
         """The rows for samples.jsonl, and the metrics of the policy's answers."""
         answers = generate(model, self.tokenizer, self.prompts, self.sampling)
         if self.base is None:
-            self.base = answers
+            self.base = [answer.text for answer in answers]
         rows = [
             {
                 "step": step,
                 "prompt": prompt,
-                "base": before.text,
+                "base": before,
                 "dpo": after.text,
                 "ended": after.ended,
                 "tokens": len(after.ids),
@@ -91,24 +94,18 @@ def prompt_ids(tokenizer: PreTrainedTokenizerBase, prompt: Prompt) -> list[int]:
 def generate(
     model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, prompts: Sequence[Prompt], sampling: Sampling
 ) -> list[Answer]:
-    """One answer for each prompt, in one left-padded batch. Leaves the global random state as it was.
+    """One answer for each prompt, in one batch. Leaves the global random state as it was.
 
     A prompt too long for the model keeps its end.
     """
-    ids = [prompt_ids(tokenizer, prompt) for prompt in prompts]
-    if room := getattr(model.config, "max_position_embeddings", None):
-        ids = [row[-max(1, room - sampling.max_new_tokens) :] for row in ids]
-    width = max(map(len, ids))
-    padding = tokenizer.pad_token_id
-    batch = torch.tensor([[padding] * (width - len(row)) + row for row in ids], device=model.device)
-    mask = torch.tensor([[0] * (width - len(row)) + [1] * len(row) for row in ids], device=model.device)
+    batch, mask = _batch(model, tokenizer, prompts, sampling.max_new_tokens)
     ends = _end_ids(model, tokenizer)
     config = GenerationConfig(
         max_new_tokens=sampling.max_new_tokens,
         do_sample=True,
         temperature=sampling.temperature,
         top_p=sampling.top_p,
-        pad_token_id=padding,
+        pad_token_id=tokenizer.pad_token_id,
         eos_token_id=sorted(ends),
         remove_invalid_values=True,  # a diverged model still shows what it says
     )
@@ -118,7 +115,28 @@ def generate(
         torch.manual_seed(sampling.seed)
         drawn = model.generate(input_ids=batch, attention_mask=mask, generation_config=config)
     model.train(training)
-    return [_answer(tokenizer, row, ends) for row in drawn[:, width:].tolist()]
+    before = 1 if model.config.is_encoder_decoder else batch.shape[1]  # the decoder's start token, or the prompt
+    return [_answer(tokenizer, row, ends) for row in drawn[:, before:].tolist()]
+
+
+def _batch(
+    model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, prompts: Sequence[Prompt], max_new_tokens: int
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Token ids and attention mask, shape (prompts, longest).
+
+    A causal model goes on where the prompt ends: padding is on the left, and the answer takes room. An encoder counts
+    positions from the left and has its room to itself.
+    """
+    ids = [prompt_ids(tokenizer, prompt) for prompt in prompts]
+    positions = getattr(model.config, "max_position_embeddings", None) or sys.maxsize
+    if model.config.is_encoder_decoder:
+        side, room = "right", positions
+    else:
+        side, room = "left", max(1, positions - max_new_tokens)
+    rows = [torch.tensor(row[-room:], dtype=torch.long, device=model.device) for row in ids]
+    batch = pad_sequence(rows, batch_first=True, padding_value=tokenizer.pad_token_id, padding_side=side)
+    mask = pad_sequence([torch.ones_like(row) for row in rows], batch_first=True, padding_side=side)
+    return batch, mask
 
 
 def _end_ids(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> set[int]:

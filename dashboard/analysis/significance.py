@@ -1,17 +1,10 @@
-"""How sure a reward accuracy is: its interval, and which runs cannot be told apart from the best."""
+"""Which runs cannot be told apart from the best by their reward accuracy."""
 
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from statistics import NormalDist
-from typing import NamedTuple
 
-
-class Interval(NamedTuple):
-    """A confidence interval of a proportion, both ends in [0, 1]."""
-
-    low: float
-    high: float
+from training.record.intervals import exact_count, z_value
 
 
 @dataclass(frozen=True)
@@ -20,44 +13,6 @@ class Proportion:
 
     value: float
     n: int
-
-
-def z_value(confidence: float) -> float:
-    """The two-sided quantile of the standard normal: 1.96 for 0.95."""
-    return NormalDist().inv_cdf((1 + confidence) / 2)
-
-
-def wilson(count: float, n: int, confidence: float = 0.95) -> Interval:
-    """Wilson's score interval for `count` of `n` (Wilson 1927, JASA 22, 209-212).
-
-    `count` may be a half or a fraction: a tied pair counts half, a mean of batch means need not be whole.
-    Raises ValueError unless n > 0 and 0 <= count <= n.
-    """
-    if n <= 0 or not 0 <= count <= n:
-        raise ValueError(f"a proportion needs 0 <= count <= n and n > 0, got {count} of {n}")
-    z, p = z_value(confidence), count / n
-    centre = p + z * z / (2 * n)
-    half = z * math.sqrt(p * (1 - p) / n + z * z / (4 * n * n))
-    return Interval(max(0.0, (centre - half) / (1 + z * z / n)), min(1.0, (centre + half) / (1 + z * z / n)))
-
-
-def exact_count(accuracy: float, n: int) -> float | None:
-    """How many of the `n` pairs were right (ties count half), if `accuracy` is a multiple of 1 / (2 n); else None.
-
-    None says that the number is no share of pairs: TRL's own accuracy is a mean of batch means, in which the pairs of
-    a smaller last batch weigh more. The tolerance is what a 32-bit float can hold.
-    """
-    halves = accuracy * 2 * n
-    tolerance = max(1e-6, halves * 2.0**-23)
-    return round(halves) / 2 if abs(halves - round(halves)) <= tolerance else None
-
-
-def accuracy_interval(accuracy: float | None, n: int | None, confidence: float = 0.95) -> Interval | None:
-    """Wilson's interval of a reward accuracy on `n` pairs; None if either is unknown or not a proportion."""
-    if accuracy is None or not n or n <= 0 or not 0 <= accuracy <= 1:
-        return None
-    count = exact_count(accuracy, n)
-    return wilson(accuracy * n if count is None else count, n, confidence)
 
 
 def z_unpaired(a: Proportion, b: Proportion) -> float:

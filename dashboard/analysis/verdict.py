@@ -8,6 +8,7 @@ from dashboard.analysis import comparability, ranking, significance
 from dashboard.analysis.comparability import EvaluationSet
 from dashboard.analysis.ranking import EVAL_ACCURACY, EVAL_LOSS, At
 from dashboard.analysis.significance import Proportion
+from training.record.intervals import accuracy_interval
 from training.record.schema import Run
 
 
@@ -60,7 +61,7 @@ def _headline(best: Run, key: str, at: At) -> str:
     value = ranking.evaluation(best, at)[key]
     if key == EVAL_LOSS:
         return f"{best.name} has the lowest eval loss: {value:.4f}."
-    interval = significance.accuracy_interval(value, best.n_eval)
+    interval = accuracy_interval(value, best.n_eval)
     spread = f" (95% interval {interval.low:.1%} to {interval.high:.1%})" if interval else ""
     return f"{best.name} has the highest reward accuracy: {value:.1%}{spread}."
 

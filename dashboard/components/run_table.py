@@ -4,13 +4,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from dashboard.analysis import comparability, hyperparameters, ranking, significance
+from dashboard.analysis import comparability, hyperparameters, ranking
 from dashboard.analysis.ranking import EVAL_ACCURACY, EVAL_LOSS, At
-from dashboard.analysis.significance import Interval
 from dashboard.analysis.verdict import Answer
 from dashboard.components import numbers
 from dashboard.figures import theme
 from dashboard.sources.catalog import quiet_minutes
+from training.record.intervals import Interval, accuracy_interval
 from training.record.metrics import MARGIN, describe
 from training.record.schema import Run
 
@@ -66,7 +66,7 @@ def rows(placed: Sequence[Placed], keys: Sequence[str], at: At, now: float) -> l
 
 
 def _interval(run: Run, at: At) -> Interval | None:
-    return significance.accuracy_interval(ranking.finite(ranking.evaluation(run, at).get(EVAL_ACCURACY)), run.n_eval)
+    return accuracy_interval(ranking.finite(ranking.evaluation(run, at).get(EVAL_ACCURACY)), run.n_eval)
 
 
 def _row(

@@ -4,9 +4,10 @@ from collections.abc import Mapping, Sequence
 
 import plotly.graph_objects as go
 
-from dashboard.analysis import comparability, ranking, significance
+from dashboard.analysis import comparability, ranking
 from dashboard.analysis.ranking import EVAL_ACCURACY, EVAL_LOSS, At
 from dashboard.figures import theme
+from training.record.intervals import accuracy_interval
 from training.record.schema import Run
 
 
@@ -37,7 +38,7 @@ def _point(run: Run, at: At) -> tuple[float, float] | None:
 
 def _trace(run: Run, at: At, slot: int) -> go.Scatter:
     loss, accuracy = _point(run, at) or (0.0, 0.0)
-    interval = significance.accuracy_interval(accuracy, run.n_eval)
+    interval = accuracy_interval(accuracy, run.n_eval)
     colour = theme.colour(slot)
     trace = go.Scatter(
         x=[loss],

@@ -15,9 +15,9 @@ from pathlib import Path
 from transformers import AutoModelForCausalLM, AutoTokenizer
 from transformers import logging as transformers_logging
 
-from dashboard.analysis.significance import wilson
 from training.arguments import EMBEDDED_MODEL
 from training.embedded import gold, pairs
+from training.record.intervals import wilson
 from training.record.reader import read_run
 from training.samples import Sampling, generate, repetition
 

@@ -1,5 +1,6 @@
 """Reads what runs leave behind, also while they are still writing it: all but the curves."""
 
+import difflib
 from pathlib import Path
 from typing import Any
 
@@ -38,8 +39,8 @@ def _metrics(content: dict[str, Any], key: str) -> dict[str, float]:
     return {name: value for name, value in found.items() if value is not None}
 
 
-def _progress(directory: Path) -> tuple[dict[str, Any], bool]:
-    """The run's one small file, and whether the run has ended."""
+def read_progress(directory: Path) -> tuple[dict[str, Any], bool]:
+    """The run's one small file, and whether the run has ended. Raises RecordError if it is not JSON."""
     for name, ended in ((schema.SUMMARY, True), (schema.LATEST, False)):
         try:
             return _object(directory / name), ended
@@ -60,7 +61,7 @@ def read_run(directory: Path) -> Run:
     found = head.get("format")
     if not isinstance(found, int) or found > schema.FORMAT:
         raise RecordError(f"{directory} has format {found!r}, this code reads up to {schema.FORMAT}; update the code")
-    progress, ended = _progress(directory)
+    progress, ended = read_progress(directory)
     status = progress.get("status") if ended else "running"
     data = _mapping(head, "data")
     error = progress.get("error")
@@ -98,9 +99,29 @@ def _updated(directory: Path) -> float | None:
     return None
 
 
+def find_run(name: str, runs: Path) -> Path:
+    """The folder of the run `name`, in `runs` or a path. Raises RecordError, with near names, if there is none."""
+    for path in (runs / name, Path(name)):
+        if (path / schema.CONFIG).is_file():
+            return path.resolve()
+    here = sorted(path.parent.name for path in runs.glob(f"[!.]*/{schema.CONFIG}"))
+    near = difflib.get_close_matches(Path(name).name, here, n=3, cutoff=0.5) or here[:5]
+    known = f"runs there: {', '.join(near)}" if near else "no run is there"
+    raise RecordError(f"no run {name!r} in {runs}; {known}")
+
+
 def read_samples(directory: Path) -> list[dict[str, Any]]:
-    """The answers of base and policy to the recipe's fixed prompts, in the order they were written."""
-    return Tail(directory / schema.SAMPLES).read()
+    """The answers of base and policy to the recipe's fixed prompts, by step; of a step drawn twice, the later ones."""
+    by_step: dict[Any, dict[str, dict[str, Any]]] = {}
+    for row in Tail(directory / schema.SAMPLES).read():
+        by_step.setdefault(row.get("step"), {})[repr(row.get("prompt"))] = row
+    return [row for rows in by_step.values() for row in rows.values()]
+
+
+def read_notices(directory: Path) -> list[dict[str, Any]]:
+    """What was remarked on the run while it trained: step, time, kind, message; each kind and step once."""
+    rows = Tail(directory / schema.NOTICES).read()
+    return list({(row.get("kind"), row.get("step")): row for row in rows}.values())
 
 
 def score_steps(directory: Path) -> list[int]:

@@ -12,12 +12,14 @@ FORMAT = 1
 CONFIG = "config.json"
 METRICS = "metrics.jsonl"
 SAMPLES = "samples.jsonl"
+NOTICES = "notices.jsonl"
 LATEST = "latest.json"
 SUMMARY = "summary.json"
 SCORES = "scores"
 CHECKPOINTS = "checkpoints"
 SHARED = ".shared"
 PAIRS = "pairs.parquet"
+AUDIT = "audit.json"
 
 Status = Literal["running", "finished", "failed", "stopped", "unknown"]
 

@@ -6,6 +6,7 @@ A .json or .parquet file appears whole, by rename; a .jsonl file only grows, by 
 import math
 import os
 import shutil
+import socket
 import time
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -86,41 +87,64 @@ def check_name(runs: Path, name: str) -> None:
 
 
 class RunWriter:
-    """One run directory being written.
+    """One run directory being written, by one process.
 
     It is prepared under a hidden name and appears, by one rename, with `publish`. `latest.json` is the one small file
-    that is replaced while the run goes on: it lets a reader see the last values without reading the curves.
+    that is replaced while the run goes on: it lets a reader see the last values without reading the curves. With
+    `writes=False`, as in all but the main process of a distributed run, nothing is touched.
     """
 
-    def __init__(self, runs: Path, name: str) -> None:
+    def __init__(self, runs: Path, name: str, writes: bool = True) -> None:
         """Raises RecordError if the name is taken or not usable, OSError if `runs` cannot be written."""
-        check_name(runs, name)
         self.runs = runs
         self.name = name
+        self.writes = writes
         self.directory = runs / f".{name}.{os.getpid()}"
-        (self.directory / schema.CHECKPOINTS).mkdir(parents=True)
         self._started = time.monotonic()
         self._opened: set[str] = set()
         self._progress: dict[str, Any] = {"metrics": {}}
+        if writes:
+            check_name(runs, name)
+            (self.directory / schema.CHECKPOINTS).mkdir(parents=True)
+
+    @classmethod
+    def reopen(cls, directory: Path, progress: Mapping[str, Any], writes: bool = True) -> "RunWriter":
+        """A run that goes on: its files grow further. `progress` is what `reader.read_progress` says of it."""
+        run = cls(directory.parent, directory.name, writes=False)
+        run.directory, run.writes = directory, writes
+        run._started -= progress.get("seconds") or 0.0
+        kept = ("step", "epoch", "time", "max_steps", "metrics", "best", "best_step", "best_metric")
+        run._progress |= {key: progress[key] for key in kept if key in progress}
+        run._announce()
+        if writes:
+            (directory / schema.SUMMARY).unlink(missing_ok=True)
+        return run
 
     @property
     def checkpoints(self) -> Path:
         return self.directory / schema.CHECKPOINTS
 
+    @property
+    def seconds(self) -> float:
+        """How long the run has taken so far, with what it took before it was resumed."""
+        return time.monotonic() - self._started
+
     def publish(self, head: Mapping[str, Any]) -> None:
         """Writes config.json and lets the run appear in `runs`. Raises RecordError if somebody took the name."""
-        _write_json(self.directory / schema.CONFIG, {"format": schema.FORMAT, "created": time.time(), **head})
         final = self.runs / self.name
-        try:
-            self.directory.rename(final)
-        except OSError as error:
-            check_name(self.runs, self.name)
-            raise error
+        if self.writes:
+            _write_json(self.directory / schema.CONFIG, {"format": schema.FORMAT, "created": time.time(), **head})
+            self._announce()
+            try:
+                self.directory.rename(final)
+            except OSError as error:
+                check_name(self.runs, self.name)
+                raise error
         self.directory = final
 
     def discard(self) -> None:
         """Removes a run that was never published."""
-        if self.directory.name.startswith("."):
+        if self.writes and self.directory.name.startswith("."):
             shutil.rmtree(self.directory, ignore_errors=True)
 
     def log(self, step: int, epoch: float | None, metrics: Mapping[str, float]) -> None:
@@ -129,7 +153,7 @@ class RunWriter:
         self._append(schema.METRICS, [{"step": step, "epoch": epoch, "time": now, **metrics}])
         self._progress.update(step=step, epoch=epoch, time=now)
         self._progress["metrics"].update(metrics)
-        _write_json(self.directory / schema.LATEST, self._progress)
+        self._announce()
 
     def expect(self, max_steps: int) -> None:
         """Says how many steps the run is going to take."""
@@ -138,7 +162,11 @@ class RunWriter:
     def best(self, step: int, metric: str, metrics: Mapping[str, float]) -> None:
         """Says which step has the best evaluation so far, by `metric` (a W&B key)."""
         self._progress.update(best=dict(metrics), best_step=step, best_metric=metric)
-        _write_json(self.directory / schema.LATEST, self._progress)
+        self._announce()
+
+    def notice(self, step: int, kind: str, message: str) -> None:
+        """Appends one remark on the run to notices.jsonl: what went wrong, or looks as if it did."""
+        self._append(schema.NOTICES, [{"step": step, "time": time.time(), "kind": kind, "message": message}])
 
     def samples(self, rows: Iterable[Mapping[str, Any]]) -> None:
         """Appends answers to samples.jsonl: step, prompt, base, dpo, sampling."""
@@ -146,18 +174,26 @@ class RunWriter:
 
     def scores(self, step: int, table: pa.Table) -> None:
         """Writes one row per evaluation pair; `table` has the columns SCORE_COLUMNS (log-probabilities in nats)."""
-        _write_table(self.directory / schema.SCORES / f"step-{step}.parquet", table.cast(SCORE_COLUMNS))
+        if self.writes:
+            _write_table(self.directory / schema.SCORES / f"step-{step}.parquet", table.cast(SCORE_COLUMNS))
 
     def finish(self, status: schema.Status, error: str | None = None) -> None:
         """Writes summary.json, which takes the place of latest.json: the run has ended."""
-        seconds = time.monotonic() - self._started
-        content = {**self._progress, "status": status, "seconds": seconds, "error": error}
-        _write_json(self.directory / schema.SUMMARY, content)
-        (self.directory / schema.LATEST).unlink(missing_ok=True)
+        if self.writes:
+            content = {**self._progress, "status": status, "seconds": self.seconds, "error": error}
+            _write_json(self.directory / schema.SUMMARY, content)
+            (self.directory / schema.LATEST).unlink(missing_ok=True)
+
+    def _announce(self) -> None:
+        """Renews latest.json, with the process that trains: a run must not be resumed while it lives."""
+        if self.writes:
+            about = {"seconds": self.seconds, "host": socket.gethostname(), "pid": os.getpid()}
+            _write_json(self.directory / schema.LATEST, {**self._progress, **about})
 
     def _append(self, name: str, rows: Iterable[Mapping[str, Any]]) -> None:
-        _append_lines(self.directory / name, rows, closing=name not in self._opened)
-        self._opened.add(name)
+        if self.writes:
+            _append_lines(self.directory / name, rows, closing=name not in self._opened)
+            self._opened.add(name)
 
 
 def share_pairs(runs: Path, digest: str, pairs: pa.Table) -> Path:
@@ -165,4 +201,13 @@ def share_pairs(runs: Path, digest: str, pairs: pa.Table) -> Path:
     path = runs / schema.SHARED / digest / schema.PAIRS
     if not path.exists():
         _write_table(path, pairs)
+    return path
+
+
+def share_audit(runs: Path, digest: str, audit: Mapping[str, Any]) -> Path:
+    """Keeps what was found in the data, with examples, once for all runs alike: .shared/<digest>/audit.json."""
+    path = runs / schema.SHARED / digest / schema.AUDIT
+    if not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        _write_json(path, audit)
     return path

@@ -1,0 +1,86 @@
+"""Several processes make the run that one process makes."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from training.record import reader
+from training.record.history import read_history
+from training.run import main
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+@pytest.fixture(scope="module")
+def told(tmp_path_factory, tiny_model, pairs_file) -> dict[str, object]:
+    """36 training and 4 evaluation pairs; evaluation batches of 3 on two processes are filled up by two pairs again."""
+    return {
+        "runs": tmp_path_factory.mktemp("runs of several"),
+        "model_name_or_path": tiny_model,
+        "dataset_name": pairs_file,
+        "max_steps": 4,
+        "optim": "sgd",  # Adam makes a whole step of a rounding error where the gradient is almost zero
+        "learning_rate": 0.05,
+        "logging_steps": 2,
+        "eval_steps": 2,
+        "per_device_eval_batch_size": 3,
+        "sample_max_new_tokens": 4,
+        "use_cpu": True,
+    }
+
+
+def flags(arguments: dict[str, object]) -> list[str]:
+    return [f"--{key}={value}" for key, value in arguments.items()]
+
+
+@pytest.fixture(scope="module")
+def runs(told) -> tuple[Path, Path]:
+    """Batches of 4 in one process, and of 2 in each of two: the same four pairs a step."""
+    folder = Path(str(told["runs"]))
+    assert main(["-q", *flags({**told, "name": "one", "per_device_train_batch_size": 4})]) == 0
+    # What `accelerate launch` runs for several GPUs; for processors it would want MPI.
+    launcher = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node=2", "--master_port=0", "--standalone"]
+    done = subprocess.run(
+        [*launcher, "-m", "training.run", *flags({**told, "name": "two", "per_device_train_batch_size": 2})],
+        cwd=ROOT,
+        env={**os.environ, "HF_HUB_OFFLINE": "1"},
+        capture_output=True,
+        text=True,
+        timeout=200,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("run        ") == 1
+    return folder / "one", folder / "two"
+
+
+@pytest.mark.parametrize("step", [0, 2, 4])
+def test_scores_are_those_of_one_process(runs, step):
+    """Each pair once, no padded copy, log-probabilities to float32 rounding after the same steps."""
+    one, two = (reader.read_scores(run, step) for run in runs)
+    assert one["pair_id"].to_pylist() == two["pair_id"].to_pylist()
+    assert len(set(two["pair_id"].to_pylist())) == 4
+    for column in ("chosen_logp", "rejected_logp", "ref_chosen_logp", "ref_rejected_logp"):
+        assert two[column].to_pylist() == pytest.approx(one[column].to_pylist(), abs=2e-4)
+
+
+@pytest.mark.parametrize(
+    "metric", ["eval/loss", "eval/rewards/accuracies", "eval/rewards/margins", "eval/logps/chosen"]
+)
+def test_metrics_count_no_pair_twice(runs, metric):
+    one, two = (read_history(run)[metric] for run in runs)
+    assert list(two.steps) == list(one.steps) == [0, 2, 4]
+    assert list(two.values) == pytest.approx(list(one.values), abs=1e-4)
+
+
+def test_only_one_process_writes(runs):
+    """No line twice, one set of samples, one run in the folder."""
+    one, two = runs
+    assert (two / "metrics.jsonl").read_bytes().count(b"\n") == (one / "metrics.jsonl").read_bytes().count(b"\n")
+    assert len((two / "samples.jsonl").read_bytes().splitlines()) == len(
+        (one / "samples.jsonl").read_bytes().splitlines()
+    )
+    assert sorted(path.name for path in two.parent.iterdir() if not path.name.startswith(".shared")) == ["one", "two"]
+    assert reader.read_run(two).status == "finished"
