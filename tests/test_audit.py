@@ -51,7 +51,12 @@ def test_longer_wins_counts_ties_half():
 def test_rows_read_kept_and_dropped_add_up():
     """3 + 1 pairs with tokens, 2 whose prompt fills max_length, 5 dropped before: 11 rows."""
     found = audited(encoded(ALIKE, ALIKE, ALIKE, dropped=2), dropped={"empty answer": 5, "odd": 0}, read=11)
-    assert found["rows"] == {"read": 11, "kept": 4, "dropped": {"empty answer": 5, "prompt fills max_length": 2}}
+    assert found["rows"] == {
+        "read": 11,
+        "multi_turn": 0,
+        "kept": 4,
+        "dropped": {"empty answer": 5, "prompt fills max_length": 2},
+    }
     assert (found["train"]["pairs"], found["train"]["prompts"], found["eval"]["pairs"]) == (3, 3, 1)
 
 
@@ -112,7 +117,7 @@ def test_turns_of_the_user_are_counted_in_transcripts_and_messages():
     texts += [{**pair(2), "prompt": "\n\nHuman: a\n\nAssistant:"}, {**pair(3), "prompt": said[:2]}]
     found = audit(Preferences("data", texts[:3], texts[3:], read=4), encoded(ALIKE, ALIKE, ALIKE), encoded(ALIKE), WIDE)
     assert (found["train"]["multi_turn"], found["eval"]["multi_turn"]) == (2, 0)
-    assert "2 have more than one user turn" in lines(found)[0]
+    assert lines(found)[0].endswith("; of all rows 2 have more than one user turn")
 
 
 def test_no_pair_left_names_both_arguments():
@@ -172,9 +177,9 @@ def test_what_speaks_against_the_data_is_a_warning_each():
         "warning: prompts lose their beginning in 33.3% of the training pairs: they keep 4 tokens",
         "warning: --max_length 7 cuts an answer in 66.7% of the training pairs",
         "warning: --max_length 7 leaves nothing that differs in 33.3% of the training pairs: raise it",
-        "warning: pairs that equal an earlier one: 2; nearly: 0",
+        "warning: 2 pairs of which an earlier one equals every text",
         "warning: 1 comparison made both ways (A > B and B > A)",
-        "warning: training has the prompt, or nearly, of 1 evaluation pair, the answers too of 1: "
+        "warning: training has the prompt, or nearly, of 1 evaluation pair (of 1 the answers too): "
         "evaluation will look better than it is",
     ]
 
@@ -195,7 +200,12 @@ def test_real_dialogues_are_counted(shared_data, tiny_model):
     found = load(DataArguments(dataset_name=str(file)), seed=0)
     tokenizer, limits = AutoTokenizer.from_pretrained(tiny_model), Limits(2048)
     about = audit(found, *(encode(side, tokenizer, limits) for side in (found.train, found.evaluation)), limits)
-    assert about["rows"] == {"read": 2312, "kept": 2303, "dropped": {"empty answer": 4, "no shared prompt": 5}}
+    assert about["rows"] == {
+        "read": 2312,
+        "multi_turn": 1650,
+        "kept": 2303,
+        "dropped": {"empty answer": 4, "no shared prompt": 5},
+    }
     assert about["train"]["multi_turn"] + about["eval"]["multi_turn"] == 1645
     assert about["train"]["pairs"] + about["eval"]["pairs"] == 2303
     assert about["duplicates"]["exact"] == 0

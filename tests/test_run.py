@@ -95,7 +95,7 @@ def test_the_audit_is_kept_with_the_run_and_its_examples_once_for_all_runs(tmp_p
     runs = Path(str(arguments["runs"]))
     data = reader.read_run(runs / "a").data
     assert data["dropped"] == {"empty answer": 1}
-    assert data["audit"]["rows"] == {"read": 41, "kept": 40, "dropped": {"empty answer": 1}}
+    assert data["audit"]["rows"] == {"read": 41, "multi_turn": 0, "kept": 40, "dropped": {"empty answer": 1}}
     assert "examples" not in data["audit"]
     shared = json.loads((runs / ".shared" / data["audit"]["hash"] / "audit.json").read_text())
     assert shared["examples"]["dropped"]["empty answer"][0]["row"] == 40

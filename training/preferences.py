@@ -17,6 +17,7 @@ from training.data.arguments import DataArguments
 from training.data.pairs import Pair as Pair
 from training.data.pairs import PreferenceError as PreferenceError
 from training.data.pairs import checked, same, shown
+from training.data.transcripts import is_multi_turn
 from training.embedded import pairs as embedded
 
 EVALUATION_SPLITS = ("test", "validation", "eval", "valid", "dev")
@@ -31,8 +32,9 @@ class Preferences:
     """Pairs ready to train and evaluate on, no prompt on both sides.
 
     `read` counts all rows, `dropped` those that were left out, by reason; of each reason `examples` shows up to three:
-    "split", "row" (its number there, from 0) and "text" (its first characters). `shared_prompts` is how many different
-    prompts the given splits had in common; 0 where the evaluation split is ours.
+    "split", "row" (its number there, from 0) and "text" (its first characters). `dropped_multi_turn` of them have more
+    than one turn of a user. `shared_prompts` is how many different prompts the given splits had in common; 0 where the
+    evaluation split is ours.
     """
 
     name: str
@@ -42,6 +44,7 @@ class Preferences:
     dropped: Mapping[str, int] = field(default_factory=dict)
     examples: Mapping[str, list[dict[str, Any]]] = field(default_factory=dict)
     shared_prompts: int = 0
+    dropped_multi_turn: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,9 +62,11 @@ class _Dropped:
     def __init__(self) -> None:
         self.counts: Counter[str] = Counter()
         self.examples: dict[str, list[dict[str, Any]]] = {}
+        self.multi_turn = 0
 
     def add(self, reason: str, split: str, number: int, row: Mapping[str, Any]) -> None:
         self.counts[reason] += 1
+        self.multi_turn += any(map(is_multi_turn, row.values()))
         examples = self.examples.setdefault(reason, [])
         if len(examples) < EXAMPLES:
             examples.append({"split": split, "row": number, "text": shown(row)})
@@ -105,6 +110,7 @@ def load(data: DataArguments, seed: int) -> Preferences:
         dict(dropped.counts),
         dropped.examples,
         shared,
+        dropped.multi_turn,
     )
 
 

@@ -40,7 +40,7 @@ def _run(argv: list[str]) -> int:
         except RecipeError as error:
             return _fail(str(error), MISUSED)
         return FINISHED
-    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")  # tokenizing is over before anything forks
     os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
     warnings.filterwarnings("ignore")
     # Seconds of imports: a Ctrl-C meanwhile must not show a traceback.

@@ -61,7 +61,13 @@ def _row_counts(preferences: Preferences, *sides: Encoded) -> dict[str, Any]:
     kept = sum(len(side.kept) for side in sides)
     filled = sum(side.given for side in sides) - kept
     dropped = {**preferences.dropped, FILLED: filled}
-    return {"read": preferences.read, "kept": kept, "dropped": {why: count for why, count in dropped.items() if count}}
+    asked = [pair["prompt"] for pair in (*preferences.train, *preferences.evaluation)]
+    return {
+        "read": preferences.read,
+        "multi_turn": preferences.dropped_multi_turn + sum(map(transcripts.is_multi_turn, asked)),
+        "kept": kept,
+        "dropped": {why: count for why, count in dropped.items() if count},
+    }
 
 
 def _side(name: str, pairs: Sequence[Pair], encoded: Encoded, limits: Limits) -> dict[str, Any]:
@@ -81,7 +87,7 @@ def _side(name: str, pairs: Sequence[Pair], encoded: Encoded, limits: Limits) ->
     return {
         "pairs": len(pairs),
         "prompts": len({same(pair["prompt"]) for pair in pairs}),
-        "multi_turn": sum(_is_multi_turn(pair) for pair in pairs),
+        "multi_turn": sum(transcripts.is_multi_turn(pair["prompt"]) for pair in pairs),
         "tokens": {text: quantiles(values) for text, values in lengths.items()},
         "truncated_prompt": float(prompt_cut.mean()),
         "truncated_answer": float(answer_cut.mean()),
@@ -108,10 +114,6 @@ def longer_wins(chosen: NDArray[np.int64], rejected: NDArray[np.int64]) -> dict[
         "mean_difference": float(np.mean(chosen - rejected)),
         "longer_wins": float(np.mean((chosen > rejected) + 0.5 * (chosen == rejected))),
     }
-
-
-def _is_multi_turn(pair: Pair) -> bool:
-    return sum(turn["role"] == "user" for turn in transcripts.turns(pair["prompt"])) > 1
 
 
 def _rows(encoded: Encoded, limits: Limits) -> Iterator[_Row]:
@@ -145,8 +147,7 @@ def lines(audit: Mapping[str, Any]) -> list[str]:
 
 def _facts(audit: Mapping[str, Any]) -> Iterator[str]:
     rows, train, evaluation = audit["rows"], audit["train"], audit["eval"]
-    several = train["multi_turn"] + evaluation["multi_turn"]
-    turns = f"; {several:,} have more than one user turn" if several else ""
+    turns = f"; of all rows {rows['multi_turn']:,} have more than one user turn" if rows["multi_turn"] else ""
     used = f"{rows['kept']:,} of {rows['read']:,} rows are used"
     yield f"{used}: {_size(train)} to train on, {_size(evaluation)} to evaluate on{turns}"
     if dropped := [f"{count:,} {reason}" for reason, count in rows["dropped"].items()]:
@@ -181,14 +182,16 @@ def _warnings(audit: Mapping[str, Any]) -> Iterator[str]:
         yield f"--max_length {limits['max_length']} leaves nothing that differs in {cut}: raise it"
     if cut := _shares(audit, "equal_tokens"):
         yield f"the tokenizer sees no difference between the answers in {cut}"
-    if double["exact"] or double["near"]:
-        yield f"pairs that equal an earlier one: {double['exact']:,}; nearly: {double['near']:,}"
+    for kind, how in (("exact", "equals"), ("near", "nearly equals")):
+        if double[kind]:
+            yield f"{_counted(double[kind], 'pair')} of which an earlier one {how} every text"
     if double["contradictions"]:
         yield f"{_counted(double['contradictions'], 'comparison')} made both ways (A > B and B > A)"
     if double["eval_prompts_in_train"]:
+        answers = f" (of {double['eval_pairs_in_train']:,} the answers too)" if double["eval_pairs_in_train"] else ""
         yield (
-            f"training has the prompt, or nearly, of {_counted(double['eval_prompts_in_train'], 'evaluation pair')}, "
-            f"the answers too of {double['eval_pairs_in_train']:,}: evaluation will look better than it is"
+            f"training has the prompt, or nearly, of {_counted(double['eval_prompts_in_train'], 'evaluation pair')}"
+            f"{answers}: evaluation will look better than it is"
         )
 
 

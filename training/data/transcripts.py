@@ -46,6 +46,15 @@ def turns(prompt: Side) -> list[Turn]:
     return prompt
 
 
+def is_multi_turn(said: Any) -> bool:
+    """Whether a prompt or dialogue, transcript or list of turns in any spelling, has more than one turn of a user."""
+    if isinstance(said, str):
+        said = parse(said) if is_transcript(said) else []
+    found = said if isinstance(said, list) else []
+    roles = [turn.get("role") or turn.get("from") for turn in found if isinstance(turn, dict)]
+    return sum(role in ("user", "human") for role in roles) > 1
+
+
 @dataclass(frozen=True)
 class Formatter:
     """Brings prompts and pairs into what a tokenizer takes: turns for its chat template, or plain text.
