@@ -51,11 +51,19 @@ def test_a_nan_is_not_filtered_from_the_log():
         (["--learnin_rate", "1e-5"], r"unknown argument --learnin_rate \(did you mean --learning_rate\?\)"),
         (["--load_in_4bit"], "--load_in_4bit needs the package bitsandbytes; install it, or leave --load_in_4bit out"),
         (["--optim", "adamw_bnb_8bit"], "--optim adamw_bnb_8bit needs the package bitsandbytes"),
+        (["--eval_steps", "-3"], "--eval_steps must be above 0, got -3"),
         (["--max_prompt_length", "0"], "--max_prompt_length must be at least 1, got 0"),
         (["--config", "no.yaml"], r"--config no.yaml does not exist; recipes here: embedded, gpt2"),
         (["--config"], "--config needs a file"),
         (["--loss_type", "sigmoidal"], "sigmoidal"),
         (["--sample_max_new_tokens", "0"], "must be at least 1"),
+        (["--max_length", "0"], "--max_length must be at least 1, got 0"),
+        (["--num_train_epochs", "0"], "--num_train_epochs must be above 0, got 0.0; 1 is a good start"),
+        (["--sample_prompts", "Why?", " "], "--sample_prompts holds an empty prompt"),
+        (["train"], "^unknown argument train; --help lists all$"),
+        (["--eval_steps", "1.5"], "^--eval_steps must be an integer"),
+        (["--loss_type", "robust", "--label_smoothing", "0.5"], "--label_smoothing must be .* below 0.5, got 0.5"),
+        (["--label_smoothing", "0.1"], "--label_smoothing does nothing with --loss_type sigmoid; it is for aot, "),
     ],
 )
 def test_a_mistake_is_told_in_words(argv, words, monkeypatch):
@@ -89,6 +97,23 @@ def test_a_recipe_goes_by_its_bare_name_and_its_about_is_no_argument(tmp_path, m
         parse(["--config", "yours"])
 
 
+def test_a_recipe_may_give_a_list_of_one_as_its_value_and_a_number_as_a_name(tmp_path):
+    recipe = tmp_path / "recipe.yaml"
+    recipe.write_text("where: status != tie\nsample_prompts: Why?\nloss_type: ipo\nname: 3\nbf16: no\n")
+    told = parse(["--config", str(recipe)])
+    assert (told.data.where, told.run.sample_prompts) == (["status != tie"], ["Why?"])
+    assert (told.config.loss_type, told.run.name, told.config.bf16) == (["ipo"], "3", False)
+
+
+def test_a_switch_needs_no_value():
+    told = parse(["--use_chat_template", "--gradient_checkpointing"])
+    assert (told.data.use_chat_template, told.config.gradient_checkpointing) == (True, True)
+
+
+def test_label_smoothing_is_taken_where_a_loss_type_reads_it():
+    assert parse(["--loss_type", "sigmoid", "robust", "--label_smoothing", "0.1"]).config.label_smoothing == 0.1
+
+
 def test_a_run_of_a_wandb_sweep_reports_to_wandb(monkeypatch):
     assert parse([]).config.report_to == []
     monkeypatch.setenv("WANDB_SWEEP_ID", "abc")
@@ -103,6 +128,8 @@ def test_a_run_of_a_wandb_sweep_reports_to_wandb(monkeypatch):
         ("betta: 0.1", r"unknown argument --betta \(did you mean --beta\?\)"),
         ("beta: zero", "beta"),
         ("beta: [1]", "--beta must be above 0"),
+        ("max_steps: 2.5", "invalid int value: '2.5'"),
+        ("env: 3", "env holds no 'NAME: value' lines"),
     ],
 )
 def test_a_mistake_in_the_recipe_is_told_in_words(tmp_path, content, words, capsys):

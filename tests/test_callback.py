@@ -3,6 +3,7 @@
 import math
 import os
 import signal
+from types import SimpleNamespace
 
 import pyarrow as pa
 import pytest
@@ -95,9 +96,9 @@ def test_scores_of_each_evaluation_are_written(recorded):
     assert isinstance(reader.read_scores(writer.directory, 10), pa.Table)
 
 
-def step_end(stop: StopCallback, step: int) -> TrainerControl:
+def step_end(stop: StopCallback, step: int, strategy: str = "steps") -> TrainerControl:
     control = TrainerControl()
-    stop.on_step_end(None, TrainerState(global_step=step, max_steps=10), control)
+    stop.on_step_end(SimpleNamespace(eval_strategy=strategy), TrainerState(global_step=step, max_steps=10), control)
     return control
 
 
@@ -119,3 +120,4 @@ def test_the_last_step_is_always_evaluated():
     stop = StopCallback()
     assert not step_end(stop, 9).should_evaluate
     assert step_end(stop, 10).should_evaluate
+    assert not step_end(stop, 10, "epoch").should_evaluate  # the end of the epoch does

@@ -36,23 +36,30 @@ def flags(arguments: dict[str, object]) -> list[str]:
     return [f"--{key}={value}" for key, value in arguments.items()]
 
 
-@pytest.fixture(scope="module")
-def runs(told) -> tuple[Path, Path]:
-    """Batches of 4 in one process, and of 2 in each of two: the same four pairs a step."""
-    folder = Path(str(told["runs"]))
-    assert main(["-q", *flags({**told, "name": "one", "per_device_train_batch_size": 4})]) == 0
-    # What `accelerate launch` runs for several GPUs; for processors it would want MPI.
-    launcher = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node=2", "--master_port=0", "--standalone"]
-    done = subprocess.run(
-        [*launcher, "-m", "training.run", *flags({**told, "name": "two", "per_device_train_batch_size": 2})],
+def launch(*words: str) -> subprocess.CompletedProcess:
+    """training.run in two processes."""
+    # --multi_gpu starts the processes; --use_cpu keeps them on the processor, where they talk by gloo.
+    launcher = [sys.executable, "-m", "accelerate.commands.launch", "--multi_gpu", "--num_processes=2"]
+    launcher += ["--num_machines=1", "--mixed_precision=no", "--dynamo_backend=no", "--main_process_port=0"]
+    return subprocess.run(
+        [*launcher, "-m", "training.run", *words],
         cwd=ROOT,
         env={**os.environ, "HF_HUB_OFFLINE": "1"},
         capture_output=True,
         text=True,
         timeout=200,
     )
+
+
+@pytest.fixture(scope="module")
+def runs(told) -> tuple[Path, Path]:
+    """Batches of 4 in one process, and of 2 in each of two: the same four pairs a step."""
+    folder = Path(str(told["runs"]))
+    assert main(["-q", *flags({**told, "name": "one", "per_device_train_batch_size": 4})]) == 0
+    done = launch(*flags({**told, "name": "two", "per_device_train_batch_size": 2}))
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("run        ") == 1
+    assert done.stderr.count("40 of 40 rows are used") == 1
     return folder / "one", folder / "two"
 
 
@@ -84,3 +91,12 @@ def test_only_one_process_writes(runs):
     )
     assert sorted(path.name for path in two.parent.iterdir() if not path.name.startswith(".shared")) == ["one", "two"]
     assert reader.read_run(two).status == "finished"
+
+
+def test_a_name_that_is_taken_is_told_once(runs, told):
+    """And by no process with a traceback, though only the first one looks."""
+    done = launch(*flags({**told, "name": "two"}))
+    assert done.returncode
+    (line,) = (line for line in done.stderr.splitlines() if line.startswith("training.run: "))
+    assert "two already exists" in line
+    assert "[rank" not in done.stderr

@@ -152,7 +152,7 @@ def test_rows_of_mixed_shapes_are_read_one_by_one(tmp_path):
 def test_rows_that_no_condition_asks_for_are_left_out_and_counted(tmp_path):
     judged = [{**row, "status": "tie" if i % 2 else "swapped", "score": i} for i, row in enumerate(rows(40))]
     found = load(write(tmp_path / "a.jsonl", judged), where=["status != tie", "score >= 20"])
-    assert found.dropped == {"left out by --where": 30}
+    assert found.dropped == {"not asked for by --where": 30}
     assert sorted(int(pair["prompt"][1:]) for pair in found.train + found.evaluation) == list(range(20, 40, 2))
 
 
@@ -189,7 +189,7 @@ def test_the_built_in_pairs_can_be_chosen_and_sampled():
     found = load("embedded", where=["flipped == true"], max_eval_samples=10)
     assert (len(found.train), len(found.evaluation)) == (256, 10)
     assert all(pair["flipped"] for pair in found.train + found.evaluation)
-    assert found.dropped == {"left out by --where": 3840 - 256 - 51, "beyond --max_eval_samples": 41}
+    assert found.dropped == {"not asked for by --where": 3840 - 256 - 51, "beyond --max_eval_samples": 41}
 
 
 # --- names ------------------------------------------------------------------------------------------------------------
@@ -217,7 +217,7 @@ def test_the_digest_names_the_texts_in_their_order():
         ("a.jsonl", '{"ask": "q", "chosen": "x", "rejected": "y"}\n', "no column prompt.*found: ask, chosen"),
         ("a.jsonl", "", "is empty; it needs rows with prompt, chosen and rejected"),
         ("a.jsonl", '{"prompt": "p", "chosen": "x", "rejected": "x"}\n', "1 equal answers"),
-        ("a.jsonl", '{"prompt": "p", "chosen": "x", "rejected": "y"}\n', "1 training and 0 evaluation pairs .* of 1"),
+        ("a.jsonl", '{"prompt": "p", "chosen": "x", "rejected": "y"}\n', r"all pairs \(1\) have one prompt"),
         ("a.jsonl", "{not json\n", "cannot be read: is not valid JSON .*line 1 column 2"),
         ("a.jsonl", '{"prompt": "p"}\n{"prompt": "p}\n', "cannot be read: line 2 is not valid JSON"),
         ("a.json", '[{"prompt": "p"}, "x"]', "cannot be read: row 2 is not an object"),
@@ -257,13 +257,20 @@ def test_a_path_that_is_not_there_is_named(name):
         ({"max_train_samples": 0}, "--max_train_samples must be at least 1, got 0"),
         ({"max_eval_samples": -5}, "--max_eval_samples must be at least 1, got -5"),
         ({"where": ["promt == x"]}, r"no column 'promt' \(did you mean prompt\?\)"),
-        ({"where": ["prompt == x"]}, "0 training and 0 evaluation pairs are left of 4 rows .4 left out by --where"),
+        ({"where": ["prompt == x"]}, "0 training and 0 evaluation pairs .* of 4 rows .4 not asked for by --where"),
         ({"prompt_column": "promt"}, r"--prompt_column: .* has no column 'promt' \(did you mean prompt\?\)"),
     ],
 )
 def test_an_argument_that_cannot_be_met_is_refused_in_words(tmp_path, told, words):
     with pytest.raises(PreferenceError, match=words):
         load(write(tmp_path / "a.jsonl", rows(4)), **told)
+
+
+@pytest.mark.parametrize("count", [1, 5])
+def test_pairs_of_one_prompt_cannot_be_split(tmp_path, count):
+    alike = [{**row, "prompt": "Why?"} for row in rows(count)]
+    with pytest.raises(PreferenceError, match=rf"all pairs \({count}\) have one prompt"):
+        load(write(tmp_path / "a.jsonl", alike))
 
 
 def test_a_hub_id_without_a_network_says_so():
@@ -292,5 +299,5 @@ def test_every_pair_of_other_people_is_kept(shared_data, name, count):
 
 
 def test_one_pair_is_too_few(shared_data):
-    with pytest.raises(PreferenceError, match="1 training and 0 evaluation pairs are left of 1 rows"):
+    with pytest.raises(PreferenceError, match=r"all pairs \(1\) have one prompt"):
         load(shared_data / "preference_data" / "torchtune_hh_rlhf_tiny.json")

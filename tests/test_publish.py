@@ -10,6 +10,7 @@ from fake_hub import FakeHub
 
 from training.publish import main
 from training.publishing import upload
+from training.publishing.card import DATA
 from training.publishing.markdown import excerpt
 from training.record import reader
 from training.record.history import read_history
@@ -111,8 +112,8 @@ def test_the_cards_settings_are_the_records(runs, published):
     run, found = reader.read_run(runs / "full"), cells((published / "README.md").read_text())
     for key in ("learning_rate", "beta", "per_device_train_batch_size", "gradient_accumulation_steps", "seed"):
         assert float(found[key][0]) == run.config[key]
-    for key in ("n_train", "n_eval", "train", "eval"):
-        assert found[key] == [str(run.data[key])]
+    for key, label in DATA.items():
+        assert found[label] == [str(run.data[key])]
     for package, version in run.environment["packages"].items():
         assert found[package] == [version]
     assert int(found["parameters"][0]) == run.environment["parameters"]

@@ -228,3 +228,18 @@ def test_every_metric_describes_itself():
     assert metrics.describe("eval/something/else").name == "something/else"
     assert metrics.split_key("eval/rewards/chosen") == ("eval", "rewards/chosen")
     assert metrics.split_key("custom") == ("", "custom")
+
+
+def test_what_a_killed_writer_left_half_written_goes(tmp_path):
+    """In a run that goes on, and where a process of the same number (a container's first) prepares the same run."""
+    first = RunWriter(tmp_path, "run")
+    (first.directory / "half").touch()
+    second = RunWriter(tmp_path, "run")
+    assert not (second.directory / "half").exists()
+    second.publish({})
+    parts = (second.directory / ".latest.json.77", second.checkpoints / ".best.new" / "model.safetensors")
+    for part in parts:
+        part.parent.mkdir(exist_ok=True)
+        part.touch()
+    RunWriter.reopen(second.directory, {})
+    assert sorted(path.name for path in second.directory.rglob("*")) == ["checkpoints", "config.json", "latest.json"]

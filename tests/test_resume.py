@@ -13,7 +13,8 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from training import checkpoints
+from training import checkpoints, inputs
+from training.callback import StopCallback
 from training.record import reader, schema
 from training.record.history import read_history
 from training.run import main
@@ -102,10 +103,11 @@ def test_killed_again_and_again_a_run_ends_with_the_weights_of_one_that_was_left
         wait_for_line(process, run, written + 5)
         time.sleep(chance.uniform(0, 0.15))
         process.kill()
-        process.wait()
+        process.communicate()
         assert reader.read_run(run).status == "running"
     process = start(told, "killed", resumed=True)
-    assert process.wait() == 0, process.stderr.read()
+    _, told_last = process.communicate()
+    assert process.returncode == 0, told_last
     mine, theirs = weights(run), weights(whole)
     assert max(float((mine[name] - theirs[name]).abs().max()) for name in theirs) == 0.0
     found = reader.read_run(run)
@@ -126,12 +128,77 @@ def test_with_checkpoints_on_log_steps_every_training_line_is_the_same(told, run
     process = start(told, "cut", resumed=False)
     wait_for_line(process, runs / "cut", 9)
     process.kill()
-    process.wait()
+    process.communicate()
     assert main(["-q", *flags(resume="cut", runs=runs)]) == 0
     mine, theirs = curves(runs / "cut"), curves(whole)
     assert mine.keys() == theirs.keys()
     for key, values in theirs.items():
         assert mine[key] == pytest.approx(values, nan_ok=True), key
+
+
+@pytest.mark.parametrize("step", [5, 8, STEPS])
+def test_stopped_by_ctrl_c_a_run_makes_up_for_its_evaluation(told, runs, whole, monkeypatch, step):
+    """Stopped between two logs, where an evaluation is due (every 4 steps), and where only the last one is missing."""
+    name, on_step_end = f"stopped at {step}", StopCallback.on_step_end
+
+    def stopping(self, args, state, control, **options):
+        self.asked |= state.global_step == step
+        on_step_end(self, args, state, control, **options)
+
+    monkeypatch.setattr(StopCallback, "on_step_end", stopping)
+    assert main(["-q", *flags(**told, name=name)]) == 130
+    assert step not in reader.score_steps(runs / name)
+    monkeypatch.undo()
+    assert main(["-q", *flags(resume=name, runs=runs)]) == 0
+    found, undisturbed = reader.read_run(runs / name), reader.read_run(whole)
+    assert (found.status, found.step, found.best_step) == ("finished", STEPS, undisturbed.best_step)
+    mine, theirs = (
+        {key: values for key, values in curves(run).items() if key.startswith("eval/")} for run in (runs / name, whole)
+    )
+    assert mine == theirs and "eval/num_tokens" in mine
+    assert reader.read_samples(runs / name) == reader.read_samples(whole)
+    assert all(bool((weights(runs / name)[key] == value).all()) for key, value in weights(whole).items())
+
+
+def reopened(whole: Path, name: str, **other: object) -> Path:
+    """A copy of a finished run as a kill before the summary leaves it; `other` goes into its configuration."""
+    run = whole.with_name(name)
+    shutil.copytree(whole, run)
+    (run / schema.SUMMARY).rename(run / schema.LATEST)
+    head = json.loads((run / schema.CONFIG).read_text())
+    head["config"] |= other
+    (run / schema.CONFIG).write_text(json.dumps(head))
+    return run
+
+
+def test_a_run_of_relative_paths_goes_on_from_any_folder(told, runs, tiny_model, pairs_file, tmp_path, monkeypatch):
+    monkeypatch.chdir(pairs_file.parent)
+    model = os.path.relpath(tiny_model)
+    short = {**told, "model_name_or_path": model, "dataset_name": pairs_file.name, "max_steps": 4}
+    assert main(["-q", *flags(**short, name="relative")]) == 0
+    reopened(runs / "relative", "relative too")
+    monkeypatch.chdir(tmp_path)
+    assert main(["-q", *flags(resume="relative too", runs=runs)]) == 0
+    assert reader.read_run(runs / "relative too").config["dataset_name"] == pairs_file.name
+
+
+def test_a_reference_that_followed_the_policy_is_not_made_up(runs, whole, capsys):
+    reopened(whole, "followed", sync_ref_model=True)
+    assert main(flags(resume="followed", runs=runs)) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "followed cannot go on: with --sync_ref_model" in line
+
+
+def test_a_run_that_somebody_else_went_on_with_meanwhile_is_left_alone(runs, whole, monkeypatch, capsys):
+    run, check_same = reopened(whole, "twice"), inputs.check_same
+
+    def other_finishes(data, directory):
+        (run / schema.LATEST).rename(run / schema.SUMMARY)
+        check_same(data, directory)
+
+    monkeypatch.setattr(inputs, "check_same", other_finishes)
+    assert main(["-q", *flags(resume="twice", runs=runs)]) == 2
+    assert "twice is finished: there is nothing to go on with" in capsys.readouterr().err
 
 
 def test_a_half_written_checkpoint_is_passed_over(whole, tmp_path):
@@ -187,7 +254,7 @@ def test_the_best_checkpoint_of_before_stays_best(told, runs, whole):
 
 def test_a_lora_run_goes_on_from_its_adapter(told, runs):
     """Stopped at step 12 and resumed, the adapter is that of the undisturbed run; only the adapter was saved."""
-    lora = {**told, "use_peft": True, "save_total_limit": 6}
+    lora = {**told, "use_peft": True, "lora_target_modules": "c_attn", "save_total_limit": 6}
     assert main(["-q", *flags(**lora, name="lora")]) == 0
     cut = runs / "lora-cut"
     shutil.copytree(runs / "lora", cut)
@@ -224,7 +291,7 @@ def test_a_run_that_is_being_trained_is_left_alone(told, runs, capsys):
     assert main(flags(resume="busy", runs=runs)) == 2
     assert f"is being trained right now, by process {process.pid}" in capsys.readouterr().err
     process.kill()
-    process.wait()
+    process.communicate()
 
 
 def test_a_run_whose_data_has_changed_does_not_go_on(told, runs, pairs, tmp_path, capsys):
@@ -233,7 +300,7 @@ def test_a_run_whose_data_has_changed_does_not_go_on(told, runs, pairs, tmp_path
     process = start({**told, "dataset_name": file, "max_steps": 100000}, "moved", resumed=False)
     wait_for_line(process, runs / "moved", 4)
     process.kill()
-    process.wait()
+    process.communicate()
     file.write_text("".join(json.dumps({**pair, "chosen": " Other."}) + "\n" for pair in pairs))
     assert main(flags(resume="moved", runs=runs)) == 2
     assert "other training pairs than" in capsys.readouterr().err
@@ -243,7 +310,7 @@ def test_a_run_without_any_checkpoint_starts_anew(told, runs, whole):
     process = start({**told, "save_steps": 1000}, "bare", resumed=False)
     wait_for_line(process, runs / "bare", 4)
     process.kill()
-    process.wait()
+    process.communicate()
     assert main(["-q", *flags(resume="bare", runs=runs)]) == 0
     assert reader.read_run(runs / "bare").status == "finished"
     assert "starts anew" in reader.read_notices(runs / "bare")[0]["message"]

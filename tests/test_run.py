@@ -66,7 +66,7 @@ def test_a_run_from_start_to_end(tmp_path, arguments):
     assert first.startswith("run        my runs/a (finished in ")
     assert second.startswith("best       step ")
     assert "(n = 4), loss 0." in second
-    assert third == "dashboard  python dashboard/app.py --runs my runs"
+    assert third == "dashboard  python dashboard/app.py --runs 'my runs'"
     assert "step 0/4  eval loss 0.693  accuracy 0.500  margin 0.000" in done.stderr
     assert "%|" not in done.stderr
     assert done.stderr.startswith(
@@ -145,6 +145,7 @@ def test_ctrl_c_saves_and_says_stopped(tmp_path, arguments):
     out, err = process.communicate(timeout=60)
     assert process.returncode == 130
     assert "(stopped in " in out
+    assert "resume     python -m training.run --resume 'my runs/a'" in out
     assert "Traceback" not in err
     run = reader.read_run(folder)
     assert run.status == "stopped"

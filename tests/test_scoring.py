@@ -170,3 +170,59 @@ def test_keep_end_cuts_the_prompt_first(tmp_path, tiny_model, pairs_file):
     rows = reader.read_scores(tmp_path / "end", 0).to_pylist()
     assert not any(row["rejected_truncated"] or row["chosen_truncated"] for row in rows)
     assert all(row["chosen_tokens"] > 1 for row in rows)
+
+
+@pytest.mark.parametrize(
+    ("loss_type", "more"),
+    [
+        ("sigmoid", {}),
+        ("ipo", {}),
+        ("hinge", {}),
+        ("robust", {"label_smoothing": 0.1}),
+        ("apo_zero", {}),
+        ("sigmoid_norm", {}),
+        ("bco_pair", {}),
+    ],
+)
+def test_scores_are_sums_in_nats_whatever_the_loss(loss_type, more, tmp_path, tiny_model, pairs_file):
+    """The reward is beta times the log-ratio summed over tokens, also where the loss is per token (ipo)."""
+    import pyarrow.parquet as pq
+    import torch
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    from training.record import reader
+    from training.run import main
+
+    told = {
+        "runs": tmp_path,
+        "name": "a",
+        "model_name_or_path": tiny_model,
+        "dataset_name": pairs_file,
+        "loss_type": loss_type,
+        "beta": 0.3,
+        "max_steps": 2,
+        "learning_rate": 1e-3,
+        "sample_max_new_tokens": 2,
+        **more,
+    }
+    assert main(["-q", *(f"--{key}={value}" for key, value in told.items())]) == 0
+    run = reader.read_run(tmp_path / "a")
+    assert run.config["loss_type"] == [loss_type]
+    scores = reader.read_scores(tmp_path / "a", 2).to_pylist()
+    h = [
+        row["chosen_logp"] - row["ref_chosen_logp"] - row["rejected_logp"] + row["ref_rejected_logp"] for row in scores
+    ]
+    assert run.metrics["eval/rewards/margins"] == pytest.approx(0.3 * sum(h) / len(h), rel=1e-6)
+    model = AutoModelForCausalLM.from_pretrained(tmp_path / "a" / "checkpoints" / "checkpoint-2", dtype="float32")
+    tokenizer = AutoTokenizer.from_pretrained(tiny_model)
+    (pair,) = [
+        pair
+        for pair in pq.read_table(tmp_path / ".shared" / run.data["eval"] / "pairs.parquet").to_pylist()
+        if pair["pair_id"] == scores[0]["pair_id"]
+    ]
+    prompt = tokenizer(pair["prompt"])["input_ids"]
+    whole = tokenizer(pair["prompt"] + pair["chosen"] + tokenizer.eos_token)["input_ids"]
+    with torch.no_grad():
+        logps = model(torch.tensor([whole])).logits[0].log_softmax(-1)
+    naive = sum(float(logps[at - 1, whole[at]]) for at in range(len(prompt), len(whole)))
+    assert scores[0]["chosen_logp"] == pytest.approx(naive, abs=1e-4)

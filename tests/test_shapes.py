@@ -222,6 +222,12 @@ def test_a_stated_column_that_is_not_there_is_refused_with_the_nearest_name(side
         find(columns, DataArguments(**{f"{side}_column": f"{side}s"}), "data")
 
 
+@pytest.mark.parametrize("told", [{"prompt_column": "chosen"}, {"rejected_column": "prompt"}])
+def test_a_prompt_is_no_answer(told):
+    with pytest.raises(PreferenceError, match="is the prompt and an answer; name another"):
+        find(["prompt", "chosen", "rejected"], DataArguments(**told), "mine")
+
+
 def test_chosen_and_rejected_are_two_columns():
     with pytest.raises(PreferenceError, match="are both 'chosen'"):
         find(["prompt", "chosen", "rejected"], DataArguments(rejected_column="chosen"), "data")

@@ -4,7 +4,8 @@ import difflib
 import math
 import os
 import re
-from collections.abc import Sequence
+from argparse import Namespace
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
@@ -12,8 +13,8 @@ from typing import Any, NamedTuple
 
 import torch
 import yaml
-from transformers import HfArgumentParser
 from trl import DPOConfig, ModelConfig, TrlParser
+from trl.scripts._hf_argparser import string_to_bool
 
 from training.data.arguments import EMBEDDED, DataArguments
 from training.recipe_list import RECIPES
@@ -26,6 +27,7 @@ LOSS_TYPES = (
     *("sigmoid", "hinge", "ipo", "exo_pair", "nca_pair", "robust", "bco_pair", "sppo_hard", "aot", "aot_unpaired"),
     *("apo_zero", "apo_down", "discopop", "sft", "sigmoid_norm"),
 )
+SMOOTHED = frozenset({"aot", "aot_unpaired", "exo_pair", "robust"})  # those that read --label_smoothing
 F_DIVERGENCES = ("reverse_kl", "forward_kl", "js_divergence", "alpha_divergence")
 
 
@@ -94,15 +96,15 @@ def parse(argv: Sequence[str]) -> Arguments:
     parser.set_defaults(**DEFAULTS)
     if os.environ.get("WANDB_SWEEP_ID"):
         parser.set_defaults(report_to=["wandb"])
-    known = list(parser._option_string_actions)
     try:
-        unknown = parser.set_defaults_with_config(**recipe)
-        if unknown:
-            raise ArgumentError(_told(ValueError(" ".join(unknown)), known))
-        words, notes = _precision(parser, words)
+        unknown = parser.set_defaults_with_config(**_written(parser, recipe))
+        asked, left = parser.parse_known_args(words)
+        if unknown or left:
+            raise ArgumentError(_unknown([*unknown, *left], list(parser._option_string_actions)))
+        words, notes = _precision(asked, words)
         run, data, model, config = parser.parse_args_into_dataclasses(words)
     except (ValueError, TypeError, ImportError) as error:
-        raise ArgumentError(_told(error, known)) from error
+        raise ArgumentError(" ".join(str(error).split())) from error
     model.model_name_or_path = model.model_name_or_path or EMBEDDED
     check(run, data, model, config)
     return Arguments(run, data, model, config, notes)
@@ -117,12 +119,26 @@ def new_parser() -> TrlParser:
     parser.description = (
         "--list prints the recipes that are here; --resume RUN goes on with a run that was stopped or killed."
     )
+    for action in parser._actions:
+        if action.type is string_to_bool:
+            action.nargs, action.const = "?", True  # `--bf16` alone, as `--use_peft`
     return parser
 
 
-def _precision(parser: HfArgumentParser, words: list[str]) -> tuple[list[str], tuple[str, ...]]:
+def _written(parser: TrlParser, recipe: Mapping[str, Any]) -> dict[str, Any]:
+    """A recipe's values as on a command line: text, which argparse converts and checks; a list where it wants one."""
+    lists = {action.dest for action in parser._actions if action.nargs == "+"}
+
+    def written(name: str, value: Any) -> Any:
+        if value is None or isinstance(value, list | dict):
+            return value
+        return [value] if name in lists else str(value)
+
+    return {name: written(name, value) for name, value in recipe.items()}
+
+
+def _precision(asked: Namespace, words: list[str]) -> tuple[list[str], tuple[str, ...]]:
     """`words` with the half precision that fits this machine, and a line where it is not the one that was asked for."""
-    asked, _ = parser.parse_known_args(words)
     bf16_works, fp16_works = _bf16_works(), torch.cuda.is_available()
     lacking = [
         name for name, works in (("bf16", bf16_works), ("fp16", fp16_works)) if getattr(asked, name) and not works
@@ -168,42 +184,59 @@ def _recipe(words: list[str]) -> tuple[dict[str, Any], list[str]]:
         raise ArgumentError(f"--config {path} holds no 'argument: value' lines")
     content.pop("about", None)  # for --list
     environment = content.pop("env", None) or {}
+    if not isinstance(environment, dict):
+        raise ArgumentError(f"--config {path}: env holds no 'NAME: value' lines")
     os.environ.update({str(name): str(value) for name, value in environment.items()})
     return content, words[:at] + words[at + 2 :]
 
 
-def _told(error: Exception, known: list[str]) -> str:
-    text = " ".join(str(error).split())
-    if "not used by" not in text and not text.startswith("--"):
-        return text
-    unknown = re.findall(r"--[\w-]+", text)
-    near = {flag: difflib.get_close_matches(flag, known, n=1) for flag in unknown}
+def _unknown(words: list[str], known: list[str]) -> str:
+    """What is said of words that are no arguments, nor their values."""
+    flags = [word.split("=")[0] for word in words if word.startswith("--")]
+    near = {flag: difflib.get_close_matches(flag, known, n=1) for flag in flags}
     hints = [f"{flag} (did you mean {match[0]}?)" if match else flag for flag, match in near.items()]
-    return f"unknown argument {', '.join(hints) or text}; --help lists all"
+    return f"unknown argument {', '.join(hints or words)}; --help lists all"
 
 
 def check(run: RunArguments, data: DataArguments, model: ModelConfig, config: DPOConfig) -> None:
     """Raises ArgumentError for a value that cannot work, and for a package that a value needs and that is not there."""
-    for name, advice in (("beta", "0.1"), ("learning_rate", "5e-6")):
+    for name, advice in (("beta", "0.1"), ("learning_rate", "5e-6"), ("num_train_epochs", "1")):
         value = getattr(config, name)
         if not isinstance(value, int | float) or not 0 < value < math.inf:
             raise ArgumentError(f"--{name} must be above 0, got {value}; {advice} is a good start")
     for owner, name in (
         *((config, n) for n in ("per_device_train_batch_size", "per_device_eval_batch_size")),
-        (config, "gradient_accumulation_steps"),
+        *((config, n) for n in ("gradient_accumulation_steps", "max_length")),
         (run, "sample_max_new_tokens"),
         *((data, n) for n in ("max_prompt_length", "max_train_samples", "max_eval_samples")),
     ):
         value = getattr(owner, name)
         if value is not None and (not isinstance(value, int) or value < 1):
             raise ArgumentError(f"--{name} must be at least 1, got {value}")
+    for name in ("eval_steps", "save_steps", "logging_steps"):
+        if (value := getattr(config, name)) is not None and value <= 0:
+            raise ArgumentError(f"--{name} must be above 0, got {value:g}: steps, or below 1 a share of them")
     for name, found, allowed in (
         ("loss_type", config.loss_type, LOSS_TYPES),
         ("f_divergence_type", [config.f_divergence_type], F_DIVERGENCES),
     ):
         if unknown := set(found) - set(allowed):
             raise ArgumentError(f"--{name} {', '.join(sorted(unknown))} is unknown; known: {', '.join(allowed)}")
+    if not all(prompt.strip() for prompt in run.sample_prompts or ()):
+        raise ArgumentError("--sample_prompts holds an empty prompt, which nothing can answer; leave it out")
+    _check_smoothing(config)
     _check_quantization(model, config)
+
+
+def _check_smoothing(config: DPOConfig) -> None:
+    """TRL takes any number, and passes over it where the loss type knows no flipped labels."""
+    share, kinds = config.label_smoothing, ", ".join(config.loss_type)
+    if not 0 <= share < 0.5:
+        raise ArgumentError(f"--label_smoothing must be at least 0 and below 0.5, got {share}; it is a share of labels")
+    if share and not SMOOTHED.intersection(config.loss_type):
+        raise ArgumentError(
+            f"--label_smoothing does nothing with --loss_type {kinds}; it is for {', '.join(sorted(SMOOTHED))}"
+        )
 
 
 def _check_quantization(model: ModelConfig, config: DPOConfig) -> None:

@@ -19,7 +19,7 @@ from training.watch import check_finite
 
 BEST = "best"
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
-_NOT_METRICS = frozenset({"epoch", "step", "total_flos"})
+_NOT_METRICS = frozenset({"epoch", "step", "total_flos", "eval_model_preparation_time"})
 
 
 def standard_key(key: str) -> str:
@@ -139,5 +139,5 @@ class StopCallback(TrainerCallback):
         if self.asked:
             control.should_training_stop = control.should_save = True
             control.should_evaluate = False
-        elif state.global_step >= state.max_steps:
+        elif state.global_step >= state.max_steps and args.eval_strategy != "epoch":  # the epoch's end evaluates
             control.should_evaluate = True

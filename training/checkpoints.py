@@ -1,6 +1,7 @@
 """Checkpoints that are whole or not there: saved under a hidden name, found again after a crash."""
 
 import json
+import os
 import re
 import shutil
 from collections.abc import Iterator
@@ -9,9 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from safetensors import SafetensorError, safe_open
+from transformers import TrainerState
 from transformers.trainer_utils import rotate_checkpoints
 
-STAGING = ".saving"
+STAGING = ".checkpoint.new"
 STATE = "trainer_state.json"
 _NEEDED = (STATE, "optimizer.pt", "scheduler.pt")
 
@@ -71,7 +73,6 @@ def is_whole(checkpoint: Path) -> bool:
     return True
 
 
-def tokens_seen(checkpoint: Path) -> int:
-    """How many tokens the run had trained on when it last logged before this checkpoint."""
-    history = json.loads((checkpoint / STATE).read_bytes()).get("log_history", [])
-    return int(next((row["num_tokens"] for row in reversed(history) if "num_tokens" in row), 0))
+def state(checkpoint: Path) -> TrainerState:
+    """Where training stood; `num_input_tokens_seen` has the tokens trained on."""
+    return TrainerState.load_from_json(os.fspath(checkpoint / STATE))

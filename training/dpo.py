@@ -20,7 +20,7 @@ from training.arguments import Arguments, model_path
 from training.callback import BEST, RecordCallback, StopCallback, Stopped
 from training.checks import check_space, load_tokenizer, one_line
 from training.inputs import Inputs
-from training.processes import is_first, shared
+from training.processes import agreed, is_first, shared
 from training.progress import ProgressCallback
 from training.record import metrics as names
 from training.record.schema import Status
@@ -54,12 +54,10 @@ def train(told: Arguments) -> Outcome:
     Raises RunError, PreferenceError or RecordError before anything appears in `run.runs`; what goes wrong later is
     recorded in the run, and told by the outcome.
     """
-    earlier = resume.earlier(Path(told.run.resume)) if told.run.resume else None
+    earlier = _earlier(told)
     runs = Path(told.run.runs)
-    name = shared(told.run.name or _free_name(runs, told))
+    name = earlier.directory.name if earlier else agreed(lambda: _name(runs, told))
     told.config.run_name = told.config.run_name or name
-    if earlier is None and is_first():
-        check_name(runs, name)
     about, tokenizer = load_tokenizer(told.model, told.config)
     recorded = {**asdict(told.run), **asdict(told.data), **asdict(told.model), **told.config.to_dict(), "name": name}
     recorded["pad_token"] = told.config.pad_token  # to_dict hides it, as if it were a password
@@ -68,11 +66,18 @@ def train(told: Arguments) -> Outcome:
         writer = RunWriter(runs, name, writes=is_first())
     else:
         inputs.check_same(data, earlier.directory)
+        earlier = _earlier(told) or earlier  # while the data was loaded, somebody else may have gone on with the run
         writer = RunWriter.reopen(earlier.directory, earlier.progress, writes=is_first())
     try:
         return _Training(told, about, data, writer, earlier).run(recorded)
     finally:
         writer.discard()
+
+
+def _earlier(told: Arguments) -> Earlier | None:
+    """What the run to go on with has left behind, if one is named."""
+    folder = told.run.resume
+    return agreed(lambda: resume.earlier(Path(folder), told.config)) if folder else None
 
 
 class _Training:
@@ -97,8 +102,8 @@ class _Training:
             self.trainer.remember(earlier.base_scores)
         answers = [earlier.base_answers.get(repr(prompt)) for prompt in self.data.prompts]
         self.sampler.base = [text for text in answers if text is not None] if None not in answers else None
-        self.config.eval_on_start = False
-        self.trainer.count_tokens_from(checkpoints.tokens_seen(checkpoint))
+        self.config.eval_on_start = earlier.unevaluated
+        self.trainer.count_tokens_from(checkpoints.state(checkpoint).num_input_tokens_seen)
 
     def _draw(self, step: int, _scores: pa.Table) -> Mapping[str, float]:
         metrics: Mapping[str, float] = {}
@@ -143,21 +148,22 @@ class _Training:
 
     def _publish(self, recorded: Mapping[str, Any]) -> None:
         """Lets the run appear, with its pairs and what was found in the data beside it, once for all runs alike."""
-        if is_first():
-            check_space(self.writer.runs, self.trainer.model, self.config)
-            share_pairs(self.writer.runs, self.data.digests["eval"], pa.Table.from_pylist(self.data.kept))
-            share_audit(self.writer.runs, self.data.digests["audit"], self.data.audit)
-            head = {
-                "sweep": self.told.run.sweep or os.environ.get("WANDB_SWEEP_ID"),
-                "config": recorded,
-                "environment": environment.describe(self.trainer.model),
-                "data": self.data.about(),
-            }
-        else:
-            head = {}
-        self.writer.publish(head)
-        self.trainer.accelerator.wait_for_everyone()
+        agreed(lambda: self._appear(recorded))
+        if not is_first():
+            self.writer.publish({})
         self._say(*self.data.lines())
+
+    def _appear(self, recorded: Mapping[str, Any]) -> None:
+        check_space(self.writer.runs, self.trainer.model, self.config)
+        share_pairs(self.writer.runs, self.data.digests["eval"], pa.Table.from_pylist(self.data.kept))
+        share_audit(self.writer.runs, self.data.digests["audit"], self.data.audit)
+        head = {
+            "sweep": self.told.run.sweep or os.environ.get("WANDB_SWEEP_ID"),
+            "config": recorded,
+            "environment": environment.describe(self.trainer.model),
+            "data": self.data.about(),
+        }
+        self.writer.publish(head)
 
     def _callbacks(self) -> RecordCallback:
         metric = _standard_metric(self.config.metric_for_best_model)
@@ -195,12 +201,13 @@ class _Training:
 
     def _train(self) -> tuple[Status, str | None]:
         """Trains to the end, to Ctrl-C, or to an error, which is kept in error.log."""
-        if self.earlier is not None and self.earlier.trained_out:
-            return "finished", None
         with StopCallback(self.config.world_size) as stop:
             self.trainer.add_callback(stop)
             try:
-                self.trainer.train(resume_from_checkpoint=self._start())
+                if self.earlier is not None and self.earlier.trained_out:
+                    self._end(self.earlier)
+                else:
+                    self.trainer.train(resume_from_checkpoint=self._start())
             except Diverged as error:
                 return "failed", f"{error}; {self._last_good()}"
             except _HALTS:
@@ -221,6 +228,12 @@ class _Training:
             return None
         self._notice(self.earlier.step, "resumed", f"going on from {self.earlier.checkpoint.name}")
         return os.fspath(self.earlier.checkpoint)
+
+    def _end(self, earlier: Earlier) -> None:
+        """The last evaluation, if Ctrl-C came before it: TRL's trainer would first train another step."""
+        if earlier.unevaluated and earlier.checkpoint is not None:
+            self.trainer.restore(earlier.checkpoint)
+            self.trainer.evaluate()
 
     def _last_good(self) -> str:
         """Takes away the checkpoint of the weights that diverged, and names the newest one before it."""
@@ -245,6 +258,13 @@ class _Training:
 def _standard_metric(stated: str | None) -> str:
     """--metric_for_best_model as a W&B key."""
     return "eval/" + (stated or names.ACCURACY).removeprefix("eval_").removeprefix("eval/")
+
+
+def _name(runs: Path, told: Arguments) -> str:
+    """The name of a new run. Raises RecordError if the one that was asked for cannot be had."""
+    name = told.run.name or _free_name(runs, told)
+    check_name(runs, name)
+    return name
 
 
 def _free_name(runs: Path, told: Arguments) -> str:

@@ -15,7 +15,7 @@ ERROR_LOG = "error.log"
 
 
 def describe(model: Any) -> dict[str, Any]:
-    """Package versions, git commit, device, and the model's size and type of numbers."""
+    """Package versions, git commit, device, the model's size and type of numbers, and where the run was started."""
     cuda = torch.cuda.is_available()
     return {
         "python": platform.python_version(),
@@ -31,6 +31,7 @@ def describe(model: Any) -> dict[str, Any]:
         "parameters": sum(p.numel() for p in model.parameters()),
         "trainable_parameters": sum(p.numel() for p in model.parameters() if p.requires_grad),
         "command": sys.orig_argv,
+        "folder": str(Path.cwd()),
     }
 
 

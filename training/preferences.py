@@ -21,7 +21,7 @@ from training.data.transcripts import is_multi_turn
 from training.embedded import pairs as embedded
 
 EVALUATION_SPLITS = ("test", "validation", "eval", "valid", "dev")
-SHARED, UNASKED = "prompt also in the evaluation split", "left out by --where"
+SHARED, UNASKED = "prompt also in the evaluation split", "not asked for by --where"
 BEYOND = {"train": "beyond --max_train_samples", "eval": "beyond --max_eval_samples"}
 EXAMPLES = 3
 _ABOUT = ("kind", "fault", "flipped")
@@ -146,6 +146,11 @@ def _given(data: DataArguments, seed: int, dropped: _Dropped) -> tuple[int, list
     train = _pairs(found[train_split], train_split, data, dropped)
     prompts = [same(row.pair["prompt"]) for row in train]
     if test_split is None:
+        if len(set(prompts)) == 1:
+            raise PreferenceError(
+                f"{data.dataset_name}: all pairs ({len(prompts)}) have one prompt, and a prompt to train on cannot be "
+                "evaluated on; add other prompts, or an evaluation split"
+            )
         chosen = splits.held_out(prompts, data.dataset_test_size, seed)
         sides: tuple[list[_Row], list[_Row]] = ([], [])
         for row, prompt in zip(train, prompts, strict=True):

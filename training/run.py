@@ -2,6 +2,7 @@
 
 import logging
 import os
+import shlex
 import sys
 import warnings
 from pathlib import Path
@@ -67,16 +68,19 @@ def _run(argv: list[str]) -> int:
 
 
 def _closing(outcome: "Outcome") -> str:
-    """Three lines: where the run is, its best evaluation, how to look at it."""
+    """Where the run is, its best evaluation, how to go on with it if it was stopped, how to look at it."""
     best = "none yet"
     if outcome.best_step is not None:
         accuracy, loss = (outcome.best[f"eval/{name}"] for name in (names.ACCURACY, names.LOSS))
         best = f"step {outcome.best_step}: reward accuracy {accuracy:.3f} (n = {outcome.n_eval}), loss {loss:.4f}"
+    run, runs = _near(outcome.directory), _near(outcome.directory.parent)
+    resume = [f"resume     python -m training.run --resume {shlex.quote(run)}"] if outcome.status == "stopped" else []
     return "\n".join(
         (
-            f"run        {_near(outcome.directory)} ({outcome.status} in {outcome.seconds:.0f} s)",
+            f"run        {run} ({outcome.status} in {outcome.seconds:.0f} s)",
             f"best       {best}",
-            f"dashboard  python dashboard/app.py --runs {_near(outcome.directory.parent)}",
+            *resume,
+            f"dashboard  python dashboard/app.py --runs {shlex.quote(runs)}",
         )
     )
 

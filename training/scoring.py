@@ -1,5 +1,6 @@
 """Log-probabilities of every evaluation pair, exactly, from the forward passes that TRL's evaluation makes anyway."""
 
+import os
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -76,6 +77,12 @@ class ScoringTrainer(DPOTrainer):
     def count_tokens_from(self, seen: int) -> None:
         """Lets TRL's `num_tokens` go on from what a resumed run had trained on."""
         self._total_train_tokens = seen
+
+    def restore(self, checkpoint: Path) -> None:
+        """Takes over weights and state of a run whose training is over, to evaluate them."""
+        self._load_from_checkpoint(os.fspath(checkpoint))
+        self.state = checkpoints.state(checkpoint)
+        self.state.is_world_process_zero = self.is_world_process_zero()
 
     def training_step(self, model: Any, inputs: dict[str, Any], *args: Any, **options: Any) -> torch.Tensor:
         loss: torch.Tensor = super().training_step(model, inputs, *args, **options)
@@ -192,6 +199,8 @@ class ScoringTrainer(DPOTrainer):
     def _save_checkpoint(self, model: Any, trial: Any) -> None:
         if not all(bool(p.isfinite().all()) for p in self.model.parameters() if p.requires_grad):
             raise Diverged(self.state.global_step)
+        if self.args.include_num_input_tokens_seen == "no":  # a place that Trainer leaves free then
+            self.state.num_input_tokens_seen = int(self._total_train_tokens)
         with checkpoints.staged(self):
             super()._save_checkpoint(model, trial)
 

@@ -4,7 +4,7 @@ from typing import Any
 
 from jinja2 import TemplateError
 from transformers import PretrainedConfig
-from trl import get_peft_config, get_quantization_config
+from trl import ModelConfig, get_peft_config, get_quantization_config
 
 from training.arguments import Arguments, model_path
 from training.checks import RunError, one_line
@@ -39,7 +39,7 @@ def build(told: Arguments, about: PretrainedConfig, data: Inputs, evaluated: Eva
             eval_dataset=data.evaluation,
             processing_class=data.tokenizer,
             quantization_config=get_quantization_config(model),
-            peft_config=get_peft_config(model),
+            peft_config=_adapter(model),
             pair_ids=[pair["pair_id"] for pair in data.kept],
             limits=data.limits,
             evaluated=evaluated,
@@ -47,3 +47,11 @@ def build(told: Arguments, about: PretrainedConfig, data: Inputs, evaluated: Eva
     except (OSError, ValueError, TypeError, KeyError, ImportError, RuntimeError, TemplateError) as error:
         raise RunError(one_line(error)) from error
     return trainer
+
+
+def _adapter(model: ModelConfig) -> Any:
+    """The adapter that was asked for, if any; a single layer's name names it, although PEFT expects a pattern there."""
+    adapter: Any = get_peft_config(model)
+    if adapter is not None and isinstance(adapter.target_modules, str) and adapter.target_modules.isidentifier():
+        adapter.target_modules = {adapter.target_modules}
+    return adapter

@@ -175,7 +175,8 @@ def _counted(count: int, noun: str) -> str:
 def _warnings(audit: Mapping[str, Any]) -> Iterator[str]:
     limits, double = audit["limits"], audit["duplicates"]
     if cut := _shares(audit, "truncated_prompt"):
-        yield f"prompts lose their beginning in {cut}: they keep {limits['max_prompt_length']} tokens"
+        kept = "" if limits["truncation_mode"] == "keep_end" else f": they keep {limits['max_prompt_length']} tokens"
+        yield f"prompts lose their beginning in {cut}{kept}"
     if cut := _shares(audit, "truncated_answer"):
         yield f"--max_length {limits['max_length']} cuts an answer in {cut}"
     if cut := _shares(audit, "truncated_difference"):

@@ -22,6 +22,7 @@ Stream = gzip.GzipFile | io.BufferedReader
 
 BATCH = 1000  # rows taken out of Arrow at a time: one by one is a hundred times slower
 _LONGEST_FIELD = 2**31 - 1  # characters; the csv module's own limit is 131,072
+_SEPARATORS = ",;\t"
 _NO_ROWS = "is empty; it needs rows with prompt, chosen and rejected"
 
 
@@ -146,17 +147,21 @@ def _objects(rows: list[Any], path: Path) -> list[dict[str, Any]]:
 
 
 def _table(stream: Stream, path: Path) -> dict[str, Rows]:
-    """Comma- or tab-separated values under a header; every value is text."""
+    """Values under a header, separated by commas, semicolons or tabs; every value is text."""
     before = csv.field_size_limit(_LONGEST_FIELD)
     try:
         with io.TextIOWrapper(stream, encoding="utf-8-sig", newline="") as text:
             return {"train": _of_list(_lines(text, path))}
+    except UnicodeDecodeError as error:
+        raise PreferenceError(f"{path} cannot be read: it is not UTF-8 ({error}); save it as UTF-8") from error
     finally:
         csv.field_size_limit(before)
 
 
 def _lines(text: io.TextIOWrapper, path: Path) -> list[dict[str, Any]]:
-    reader = csv.DictReader(text, delimiter="\t" if ".tsv" in path.suffixes else ",")
+    header = text.readline()
+    text.seek(0)
+    reader = csv.DictReader(text, delimiter=max(_SEPARATORS, key=header.count))
     rows: list[dict[str, Any]] = []
     for row in reader:
         if None in row:

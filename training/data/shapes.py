@@ -61,6 +61,10 @@ def find(columns: Sequence[str], data: DataArguments, name: str) -> Columns:
     """
     chosen, rejected = _answers(columns, data, name)
     prompt = _stated(data.prompt_column, "--prompt_column", columns, name) or _first(PROMPTS, columns)
+    if prompt in (chosen, rejected):
+        raise PreferenceError(
+            f"{name}: column {prompt!r} is the prompt and an answer; name another --prompt_column or answer column"
+        )
     system = _stated(data.system_column, "--system_column", columns, name)
     if data.system_column is None:
         system = _first(SYSTEMS, columns)

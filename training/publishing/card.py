@@ -23,6 +23,13 @@ ARGUMENTS = (
     *("dtype", "bf16", "fp16", "use_peft"),
 )
 ADAPTER_ARGUMENTS = ("lora_r", "lora_alpha", "lora_dropout", "lora_target_modules", "use_dora", "load_in_4bit")
+DATA: Mapping[str, str] = {
+    "read": "rows read",
+    "n_train": "training pairs",
+    "n_eval": "evaluation pairs",
+    "train": "digest of the training pairs",
+    "eval": "digest of the evaluation pairs",
+}
 # Named only where they differ from TRL's default, given here.
 UNUSUAL: Mapping[str, Any] = {
     "weight_decay": 0.0,
@@ -189,9 +196,7 @@ def _loading(contents: Contents) -> str:
 def _data(contents: Contents) -> str:
     data = contents.evidence.run.data
     rows = [("data set", code(public(contents.dataset)))]
-    rows += [
-        (code(key), code(_setting(data[key]))) for key in ("n_train", "n_eval", "train", "eval", "read") if key in data
-    ]
+    rows += [(label, code(_setting(data[key]))) for key, label in DATA.items() if key in data]
     rows += [(f"dropped: {code(reason)}", code(count)) for reason, count in _mapping(data.get("dropped")).items()]
     audit = list(_figures(_mapping(data.get("audit"))))
     if not audit:
@@ -225,7 +230,7 @@ def _arguments(evidence: Evidence) -> str:
     wanted += [key for key, usual in UNUSUAL.items() if key in config and config[key] != usual]
     rows = [(code(key), code(_setting(config[key]))) for key in wanted if config.get(key) is not None]
     run = evidence.run
-    rows += [("steps taken", code(f"{run.step} of {run.max_steps}")), ("epochs taken", code(run.epoch))]
+    rows += [("steps taken", code(f"{run.step} of {run.max_steps}")), ("epochs taken", code(_figure(run.epoch or 0.0)))]
     return table(("argument, as TRL names it", "value"), rows)
 
 

@@ -6,6 +6,7 @@ from io import BytesIO
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from training.publishing.findings import UNTRAINED, Evidence, is_sigmoid
 from training.record import metrics as names
@@ -69,5 +70,6 @@ def _level(axes: Axes, value: float, label: str) -> None:
 def _finish(axes: Axes, title: str, step: int) -> None:
     axes.axvline(step, color=GREY, linestyle=":", linewidth=1.0, label="published")
     axes.set(xlabel="optimizer step", title=title)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.spines[["top", "right"]].set_visible(False)
     axes.legend(fontsize=8, frameon=False)

@@ -105,6 +105,7 @@ class RunWriter:
         self._progress: dict[str, Any] = {"metrics": {}}
         if writes:
             check_name(runs, name)
+            shutil.rmtree(self.directory, ignore_errors=True)  # left by a killed process of the same number
             (self.directory / schema.CHECKPOINTS).mkdir(parents=True)
 
     @classmethod
@@ -118,6 +119,8 @@ class RunWriter:
         run._announce()
         if writes:
             (directory / schema.SUMMARY).unlink(missing_ok=True)
+            for part in list(directory.rglob(".*.*")):  # half written, when the process was killed
+                shutil.rmtree(part) if part.is_dir() else part.unlink(missing_ok=True)
         return run
 
     @property
