@@ -179,8 +179,8 @@ def test_what_speaks_against_the_data_is_a_warning_each():
         "warning: --max_length 7 leaves nothing that differs in 33.3% of the training pairs: raise it",
         "warning: 2 pairs of which an earlier one equals every text",
         "warning: 1 comparison made both ways (A > B and B > A)",
-        "warning: training has the prompt, or nearly, of 1 evaluation pair (of 1 the answers too): "
-        "evaluation will look better than it is",
+        "warning: training has the prompt, or nearly, of 1 of the 1 evaluation pair (of 1 the answers too): "
+        "evaluation may look better than it is",
     ]
 
 

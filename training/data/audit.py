@@ -191,8 +191,8 @@ def _warnings(audit: Mapping[str, Any]) -> Iterator[str]:
     if double["eval_prompts_in_train"]:
         answers = f" (of {double['eval_pairs_in_train']:,} the answers too)" if double["eval_pairs_in_train"] else ""
         yield (
-            f"training has the prompt, or nearly, of {_counted(double['eval_prompts_in_train'], 'evaluation pair')}"
-            f"{answers}: evaluation will look better than it is"
+            f"training has the prompt, or nearly, of {double['eval_prompts_in_train']:,} of the "
+            f"{_counted(audit['eval']['pairs'], 'evaluation pair')}{answers}: evaluation may look better than it is"
         )
 
 
