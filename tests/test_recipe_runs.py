@@ -236,3 +236,18 @@ def test_prompts_are_shared_by_no_two_sides_where_the_data_has_an_evaluation_spl
     both = {row["prompt"] for row in full_hh()["train"]} & {row["prompt"] for row in full_hh()["test"]}
     assert len(both) == 2
     assert all(content(name)["dataset_test_split"] == "test" for name in OWN_EVALUATION)
+
+
+def test_the_embedded_recipe_trains_with_its_own_model_and_data(tmp_path):
+    """Three steps on 64 of its pairs: the loss starts at ln 2, the gold score of the samples is recorded."""
+    from training.record import reader
+    from training.run import main
+
+    told = {"config": "embedded", "runs": tmp_path, "name": "a", "max_steps": 3, "sample_max_new_tokens": 4}
+    told |= {"max_train_samples": 64, "max_eval_samples": 40}
+    assert main(["-q", *(f"--{key}={value}" for key, value in told.items())]) == 0
+    run = reader.read_run(tmp_path / "a")
+    assert (run.status, run.data["n_train"], run.data["n_eval"]) == ("finished", 64, 40)
+    (start,) = [row for row in metrics(tmp_path / "a") if row["step"] == 0 and "eval/loss" in row]
+    assert start["eval/loss"] == pytest.approx(math.log(2), abs=1e-4)
+    assert 0 <= start["eval/samples/gold"] <= 1
