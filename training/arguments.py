@@ -208,7 +208,7 @@ def check(run: RunArguments, data: DataArguments, model: ModelConfig, config: DP
         *((config, n) for n in ("per_device_train_batch_size", "per_device_eval_batch_size")),
         *((config, n) for n in ("gradient_accumulation_steps", "max_length")),
         (run, "sample_max_new_tokens"),
-        *((data, n) for n in ("max_prompt_length", "max_train_samples", "max_eval_samples")),
+        (data, "max_prompt_length"),
     ):
         value = getattr(owner, name)
         if value is not None and (not isinstance(value, int) or value < 1):
