@@ -50,6 +50,14 @@ class RunArguments:
         default=None,
         metadata={"help": "A run, by name or folder, to go on with: as it was told, from its newest checkpoint."},
     )
+    fast: bool = field(
+        default=True,
+        metadata={"help": "The same numbers for less: reference scores kept, pairs packed. false: TRL's own steps."},
+    )
+    common_beta: float | None = field(
+        default=None,
+        metadata={"help": "Also log eval/common_beta_loss: the sigmoid loss at this beta, comparable across runs."},
+    )
     quiet: bool = field(default=False, metadata={"aliases": ["-q"], "help": "Print nothing but errors."})
 
 
@@ -112,7 +120,9 @@ def parse(argv: Sequence[str]) -> Arguments:
 
 def new_parser() -> TrlParser:
     """The parser of everything that a run can be told."""
-    parser = TrlParser((RunArguments, DataArguments, ModelConfig, DPOConfig), prog="python -m training.run")
+    parser = TrlParser(
+        (RunArguments, DataArguments, ModelConfig, DPOConfig), prog="python -m training.run", allow_abbrev=False
+    )
     parser.usage = (
         "python -m training.run [--config RECIPE] [--learning_rate 5e-5] [--beta 0.1] ...   (--help lists all)"
     )
@@ -204,6 +214,8 @@ def check(run: RunArguments, data: DataArguments, model: ModelConfig, config: DP
         value = getattr(config, name)
         if not isinstance(value, int | float) or not 0 < value < math.inf:
             raise ArgumentError(f"--{name} must be above 0, got {value}; {advice} is a good start")
+    if run.common_beta is not None and not 0 < run.common_beta < math.inf:
+        raise ArgumentError(f"--common_beta must be above 0, got {run.common_beta}; 0.1 is usual")
     for owner, name in (
         *((config, n) for n in ("per_device_train_batch_size", "per_device_eval_batch_size")),
         *((config, n) for n in ("gradient_accumulation_steps", "max_length")),

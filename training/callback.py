@@ -13,11 +13,14 @@ import torch
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 from training.checks import RunError
+from training.processes import is_first, shared
 from training.record import metrics as names
 from training.record.writer import RunWriter
 from training.watch import check_finite
 
 BEST = "best"
+Judge = Callable[[int, int, pa.Table, Mapping[str, float]], str | None]
+Notice = Callable[[int, str, str], None]
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 _NOT_METRICS = frozenset({"epoch", "step", "total_flos", "eval_model_preparation_time"})
 
@@ -100,6 +103,27 @@ class RecordCallback(TrainerCallback):
             shutil.rmtree(folder, ignore_errors=True)
             new.rename(folder)
             self._run.best(state.global_step, self._metric, self.best_metrics)
+
+
+class JudgeCallback(TrainerCallback):
+    """Ends a run of a sweep after an evaluation if `judge` (step, max_steps, scores, metrics) gives a reason."""
+
+    def __init__(self, judge: Judge, scores: Callable[[], pa.Table], notice: Notice) -> None:
+        self.reason: str | None = None
+        self._judge = judge
+        self._scores = scores
+        self._notice = notice
+
+    def on_evaluate(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, metrics: dict[str, float], **_: Any
+    ) -> None:
+        found = {standard_key(key): value for key, value in metrics.items() if key not in _NOT_METRICS}
+        if is_first():
+            self.reason = self._judge(state.global_step, state.max_steps, self._scores(), found)
+        self.reason = shared(self.reason) if args.world_size > 1 else self.reason
+        if self.reason is not None:
+            self._notice(state.global_step, "pruned", self.reason)
+            control.should_training_stop = True
 
 
 class StopCallback(TrainerCallback):

@@ -3,31 +3,30 @@
 import os
 import sys
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-from peft import PeftModel
 from transformers import PretrainedConfig
 from transformers.trainer_callback import PrinterCallback
-from trl.trainer.utils import create_model_from_path, use_adapter
 
 from training import checkpoints, environment, inputs, resume
-from training.arguments import Arguments, model_path
-from training.callback import BEST, RecordCallback, StopCallback, Stopped
+from training.answers import Answers
+from training.arguments import Arguments
+from training.callback import BEST, Judge, JudgeCallback, RecordCallback, StopCallback, Stopped
 from training.checks import check_space, load_tokenizer, one_line
+from training.exact import common_beta_loss
 from training.inputs import Inputs
-from training.processes import agreed, is_first, shared
+from training.kept import Kept
+from training.processes import agreed, is_first
 from training.progress import ProgressCallback
 from training.record import metrics as names
 from training.record.schema import Status
 from training.record.writer import RunWriter, check_name, share_audit, share_pairs
 from training.reporting import ReportCallback
 from training.resume import Earlier
-from training.samples import Sampler, Sampling
 from training.system import SystemCallback
 from training.trainer import build
 from training.watch import Diverged, WatchCallback
@@ -48,8 +47,10 @@ class Outcome:
     error: str | None = None
 
 
-def train(told: Arguments) -> Outcome:
+def train(told: Arguments, kept: Kept | None = None, judge: Judge | None = None) -> Outcome:
     """Trains one run, or goes on with one, and records it.
+
+    `kept` is what this process keeps for its next run. `judge` may end the run after an evaluation: "pruned".
 
     Raises RunError, PreferenceError or RecordError before anything appears in `run.runs`; what goes wrong later is
     recorded in the run, and told by the outcome.
@@ -58,10 +59,11 @@ def train(told: Arguments) -> Outcome:
     runs = Path(told.run.runs)
     name = earlier.directory.name if earlier else agreed(lambda: _name(runs, told))
     told.config.run_name = told.config.run_name or name
+    kept = kept or Kept()
     about, tokenizer = load_tokenizer(told.model, told.config)
     recorded = {**asdict(told.run), **asdict(told.data), **asdict(told.model), **told.config.to_dict(), "name": name}
     recorded["pad_token"] = told.config.pad_token  # to_dict hides it, as if it were a password
-    data = inputs.load(told, tokenizer, about.is_encoder_decoder)
+    data = kept.get("inputs", inputs.key(told), lambda: inputs.load(told, tokenizer, about.is_encoder_decoder), most=2)
     if earlier is None:
         writer = RunWriter(runs, name, writes=is_first())
     else:
@@ -69,7 +71,7 @@ def train(told: Arguments) -> Outcome:
         earlier = _earlier(told) or earlier  # while the data was loaded, somebody else may have gone on with the run
         writer = RunWriter.reopen(earlier.directory, earlier.progress, writes=is_first())
     try:
-        return _Training(told, about, data, writer, earlier).run(recorded)
+        return _Training(told, about, data, writer, earlier, kept, judge).run(recorded)
     finally:
         writer.discard()
 
@@ -84,15 +86,22 @@ class _Training:
     """The parts of one run, wired together."""
 
     def __init__(
-        self, told: Arguments, about: PretrainedConfig, data: Inputs, writer: RunWriter, earlier: Earlier | None
+        self,
+        told: Arguments,
+        about: PretrainedConfig,
+        data: Inputs,
+        writer: RunWriter,
+        earlier: Earlier | None,
+        kept: Kept,
+        judge: Judge | None,
     ) -> None:
         self.told, self.config = told, told.config
         self.data, self.writer, self.earlier = data, writer, earlier
-        self.sampler = Sampler(
-            data.prompts, data.tokenizer, Sampling(max_new_tokens=told.run.sample_max_new_tokens), data.gold
-        )
+        self.judge = JudgeCallback(judge, lambda: self.trainer.scores, self._notice) if judge else None
+        goes_on = earlier is not None and earlier.checkpoint is not None
+        self.answers = Answers(told, data, writer, kept, earlier.base_answers if earlier and goes_on else None)
         self.config.output_dir = os.fspath(writer.checkpoints)
-        self.trainer = build(told, about, data, self._draw)
+        self.trainer = build(told, about, data, self._evaluated, kept, lambda line: self._notice(0, "fast", line))
         if earlier is not None and earlier.checkpoint is not None:
             self._recall(earlier, earlier.checkpoint)
 
@@ -100,32 +109,15 @@ class _Training:
         """What the run knew of its base model when it was left."""
         if earlier.base_scores is not None:
             self.trainer.remember(earlier.base_scores)
-        answers = [earlier.base_answers.get(repr(prompt)) for prompt in self.data.prompts]
-        self.sampler.base = [text for text in answers if text is not None] if None not in answers else None
         self.config.eval_on_start = earlier.unevaluated
         self.trainer.count_tokens_from(checkpoints.state(checkpoint).num_input_tokens_seen)
 
-    def _draw(self, step: int, _scores: pa.Table) -> Mapping[str, float]:
-        metrics: Mapping[str, float] = {}
-        if self.config.should_save:
-            model = self.trainer.accelerator.unwrap_model(self.trainer.model)
-            if self.sampler.base is None and step:  # the policy is the base no more
-                with self._reference(model) as reference:
-                    self.sampler.draw(reference, 0)
-            rows, metrics = self.sampler.draw(model, step)
-            self.writer.samples(rows)
-        return shared(metrics)
-
-    @contextmanager
-    def _reference(self, model: Any) -> Iterator[Any]:
-        """The reference model: TRL's copy, the policy without what its adapter learned, or the model as it was."""
-        if isinstance(model, PeftModel):
-            with use_adapter(model, adapter_name="ref" if "ref" in model.peft_config else None):
-                yield model
-        else:
-            options = {**(self.config.model_init_kwargs or {}), "device_map": model.device}
-            copy = self.trainer.ref_model and self.trainer.accelerator.unwrap_model(self.trainer.ref_model)
-            yield copy or create_model_from_path(model_path(self.told.model.model_name_or_path), **options)
+    def _evaluated(self, step: int, scores: pa.Table) -> Mapping[str, float]:
+        """What an evaluation logs beside the exact means."""
+        metrics = dict(self.answers.draw(self.trainer, step))
+        if self.told.run.common_beta is not None:
+            metrics[names.COMMON_BETA_LOSS] = common_beta_loss(scores, self.told.run.common_beta)
+        return metrics
 
     def run(self, recorded: Mapping[str, Any]) -> Outcome:
         record = self._callbacks()
@@ -161,9 +153,14 @@ class _Training:
             "sweep": self.told.run.sweep or os.environ.get("WANDB_SWEEP_ID"),
             "config": recorded,
             "environment": environment.describe(self.trainer.model),
-            "data": self.data.about(),
+            "data": {**self.data.about(), "reference": self._reference_scores()},
         }
         self.writer.publish(head)
+
+    def _reference_scores(self) -> Mapping[str, Any] | None:
+        """For config.json: which reference, and how many of its scores were found and how many computed."""
+        references = self.trainer.references
+        return {"fingerprint": references.fingerprint, **references.counts} if references else None
 
     def _callbacks(self) -> RecordCallback:
         metric = _standard_metric(self.config.metric_for_best_model)
@@ -180,6 +177,7 @@ class _Training:
         for callback in (
             record,
             WatchCallback(self._notice, lambda: self.trainer.scores),
+            *([self.judge] if self.judge else []),
             SystemCallback(self.writer.log),
             self.trainer.throughput,
             ReportCallback(self.told),
@@ -216,7 +214,9 @@ class _Training:
                 if is_first():
                     environment.keep_traceback(self.writer.directory)
                 return "failed", one_line(error)
-            return ("stopped" if stop.asked else "finished"), None
+            if stop.asked:
+                return "stopped", None
+            return ("pruned" if self.judge and self.judge.reason else "finished"), None
 
     def _start(self) -> str | None:
         """The checkpoint to start from, if any."""

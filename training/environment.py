@@ -1,5 +1,6 @@
 """What a run ran on, for its record."""
 
+import functools
 import platform
 import subprocess
 import sys
@@ -20,7 +21,7 @@ def describe(model: Any) -> dict[str, Any]:
     return {
         "python": platform.python_version(),
         "platform": platform.platform(),
-        "packages": {name: version(name) for name in PACKAGES},
+        "packages": packages(),
         "git_commit": git_commit(),
         "device": torch.cuda.get_device_name() if cuda else (platform.processor() or platform.machine()),
         "device_type": str(model.device.type),
@@ -40,6 +41,12 @@ def _bare(model: Any) -> Any:
     return model.get_base_model() if hasattr(model, "get_base_model") else model
 
 
+@functools.cache
+def packages() -> dict[str, str]:
+    return {name: version(name) for name in PACKAGES}
+
+
+@functools.cache
 def git_commit() -> str | None:
     """The commit of this code, with `+` after it if files differ from it; None outside a repository."""
     here = Path(__file__).parent

@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -67,6 +67,14 @@ class Inputs:
     def lines(self) -> list[str]:
         """What a person is told of the data before training begins."""
         return audit.lines(self.audit)
+
+
+def key(told: Arguments) -> str:
+    """All that the inputs of a run depend on, beside the files that they are read from."""
+    model, config = told.model, told.config
+    named = [model.model_name_or_path, model.model_revision, config.trust_remote_code, config.pad_token]
+    cut = [config.max_length, config.truncation_mode, config.seed, told.run.sample_prompts]
+    return repr([asdict(told.data), named, cut])
 
 
 def load(told: Arguments, tokenizer: PreTrainedTokenizerBase, encoder_decoder: bool) -> Inputs:

@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import psutil
 import pyarrow as pa
 from transformers import HfArgumentParser
 from trl import DPOConfig, ModelConfig
 
 from training import checkpoints
+from training.alive import trains
 from training.arguments import ROOT, ArgumentError, Arguments, RunArguments
 from training.checks import RunError
 from training.data.arguments import EMBEDDED, DataArguments
@@ -100,7 +100,7 @@ def earlier(directory: Path, config: DPOConfig) -> Earlier:
     if ended and progress.get("status") == "finished":
         raise RunError(f"{directory.name} is finished: there is nothing to go on with")
     pid = progress.get("pid")
-    if not ended and progress.get("host") == socket.gethostname() and _trains(pid):
+    if not ended and progress.get("host") == socket.gethostname() and trains(pid):
         raise RunError(f"{directory.name} is being trained right now, by process {pid}; stop that first")
     checkpoint = checkpoints.newest(directory / schema.CHECKPOINTS)
     if checkpoint is not None and config.sync_ref_model:
@@ -123,11 +123,3 @@ def _unevaluated(directory: Path, checkpoint: Path, config: DPOConfig) -> bool:
     elif config.eval_strategy == "epoch":
         due |= float(state.epoch or 0).is_integer()
     return due and state.global_step not in reader.score_steps(directory)
-
-
-def _trains(pid: Any) -> bool:
-    """Whether a process of this machine has that number, and is Python: numbers are used again."""
-    try:
-        return isinstance(pid, int) and pid != os.getpid() and "python" in psutil.Process(pid).name().lower()
-    except psutil.Error:
-        return False

@@ -51,7 +51,7 @@ def _run(argv: list[str]) -> int:
     from training.dpo import train
     from training.preferences import PreferenceError
 
-    _quiet_libraries()
+    quiet_libraries()
     try:
         told = (resume.parse if _resumes(argv) else parse)(argv)
         if told.run.quiet:
@@ -102,7 +102,7 @@ def _fail(message: str, status: int) -> int:
     return status
 
 
-def _quiet_libraries() -> None:
+def quiet_libraries() -> None:
     """Libraries speak of their own affairs; what matters to the user is told by us."""
     import datasets
     import transformers

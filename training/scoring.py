@@ -1,5 +1,6 @@
 """Log-probabilities of every evaluation pair, exactly, from the forward passes that TRL's evaluation makes anyway."""
 
+import functools
 import os
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -12,14 +13,16 @@ import pyarrow.compute as pc
 import torch
 from datasets import Dataset
 from peft import PeftModel
-from trl import DPOTrainer
 
 from training import checkpoints
 from training.data.tokens import Limits, kept_tokens
+from training.exact import exact_metrics
+from training.fast.references import COLUMNS as REFERENCE
+from training.fast.trainer import ReferenceTrainer
 from training.record import metrics as names
 from training.record.writer import SCORE_COLUMNS
 from training.system import Throughput
-from training.watch import Diverged, check_finite
+from training.watch import MARGIN_ERROR, Diverged, check_finite, precision
 
 PAIR_INDEX = "pair_index"
 SIDES = ("chosen", "rejected")
@@ -28,7 +31,7 @@ _MEANS_OF_MEANS = ("rewards/", "logps/")
 Evaluated = Callable[[int, pa.Table], Mapping[str, float]]
 
 
-class ScoringTrainer(DPOTrainer):
+class ScoringTrainer(ReferenceTrainer):
     """TRL's DPO trainer whose evaluations score every pair once, and whose checkpoints are whole or not there.
 
     Its data sets come tokenised (`data.tokens.encode`); the evaluation set with a column `pair_index` (0, 1, ...;
@@ -85,6 +88,10 @@ class ScoringTrainer(DPOTrainer):
         self.state.is_world_process_zero = self.is_world_process_zero()
 
     def training_step(self, model: Any, inputs: dict[str, Any], *args: Any, **options: Any) -> torch.Tensor:
+        if self.references and any(bool(inputs[column].isnan().any()) for column in REFERENCE):
+            raise RuntimeError(
+                "training came to a pair that was not foreseen: it has no reference score; use --fast false"
+            )
         loss: torch.Tensor = super().training_step(model, inputs, *args, **options)
         mask = inputs["attention_mask"]
         seen = torch.tensor([float(loss), len(mask) / 2, float(mask.sum())], device=loss.device)
@@ -108,7 +115,7 @@ class ScoringTrainer(DPOTrainer):
 
     def _mean_loss(self, model: Any, indices: list[int], batch_size: int) -> float:
         """The mean loss over these pairs, by forward passes that leave no trace in TRL's own metrics."""
-        place = {index: at for at, index in enumerate(self.eval_dataset[PAIR_INDEX])}
+        place = {index: at for at, index in enumerate(self._column(PAIR_INDEX))}
         kept, self._metrics["eval"] = self._metrics["eval"], defaultdict(list)
         total = 0.0
         for start in range(0, len(indices), batch_size):
@@ -133,14 +140,22 @@ class ScoringTrainer(DPOTrainer):
             self.precompute_ref_logps = computed
         if known is not None:
             reference = list(known.T)
-        elif computed and self.state.global_step == 0:
-            reference = list(sums[0].chunk(2))  # the same model; what was computed in other batches differs by rounding
         elif computed:
-            reference = [inputs[f"ref_{side}_logps"] for side in SIDES]
+            reference = self._stored_reference(inputs, sums[0])
         else:
             reference = list(sums[1].chunk(2))
         columns = [index, *sums[0].chunk(2), *reference]
         return result, torch.stack([column.to(sums[0].device, torch.float64) for column in columns], dim=1)
+
+    def _stored_reference(self, inputs: dict[str, Any], policy: torch.Tensor) -> list[torch.Tensor]:
+        """The batch's columns; before training the policy's own values, as far as rounding explains the difference."""
+        stored = [inputs[column] for column in REFERENCE]
+        if self.state.global_step == 0:
+            own = list(policy.chunk(2))
+            error = max(float((mine - theirs).abs().max()) for mine, theirs in zip(own, stored, strict=True))
+            if error <= MARGIN_ERROR[precision(self.args, self.model)]:
+                return own
+        return stored
 
     def _known_reference(self, index: torch.Tensor) -> torch.Tensor | None:
         """The reference's log-probabilities of these pairs, shape (pairs, 2), from the evaluation before, if any.
@@ -173,26 +188,36 @@ class ScoringTrainer(DPOTrainer):
     def evaluation_loop(self, *args: Any, **options: Any) -> Any:
         self._scored, self._losses = {}, []
         output = super().evaluation_loop(*args, **options)
+        if not self._scored:  # before training, and known: every pair scores as under the reference
+            columns = (self._column(name) for name in (PAIR_INDEX, *REFERENCE))
+            self._scored = {index: [*pair, *pair] for index, *pair in zip(*columns, strict=True)}
+            self._losses = [(output.metrics["eval_loss"], len(self._scored))]
         self.scores = self._table()
         return output
 
     def _table(self) -> pa.Table:
         """One row per pair, in the order of `pair_ids`."""
         self._reference = {index: row[2:] for index, row in self._scored.items()}
-        lengths = self._lengths()
+        lengths = self._lengths
         columns = zip(
             *([self._pair_ids[index], *self._scored[index], *lengths[index]] for index in sorted(self._scored)),
             strict=True,
         )
         return pa.table(list(map(list, columns)), schema=SCORE_COLUMNS)
 
+    def _column(self, name: str) -> list[Any]:
+        """A column of the evaluation set; `datasets` itself would go row by row."""
+        found: list[Any] = self.eval_dataset.data.table[name].to_pylist()
+        return found
+
+    @functools.cached_property
     def _lengths(self) -> dict[int, tuple[int, int, bool, bool]]:
         """Per pair: tokens of chosen and of rejected that are scored, and whether each was cut."""
-        columns = (self.eval_dataset[name] for name in (PAIR_INDEX, "prompt_ids", "chosen_ids", "rejected_ids"))
+        table = self.eval_dataset.data.table
+        lengths = (pc.list_value_length(table[f"{part}_ids"]).to_pylist() for part in ("prompt", *SIDES))
         found = {}
-        for index, prompt, *answers in zip(*columns, strict=True):
-            full = [len(answer) for answer in answers]
-            chosen, rejected = (kept_tokens(len(prompt), length, self._limits) for length in full)
+        for index, prompt, *full in zip(self._column(PAIR_INDEX), *lengths, strict=True):
+            chosen, rejected = (kept_tokens(prompt, length, self._limits) for length in full)
             found[index] = (chosen, rejected, chosen < full[0], rejected < full[1])
         return found
 
@@ -226,27 +251,6 @@ class ScoringTrainer(DPOTrainer):
         elif "loss" in logs:
             logs.update(self.throughput.take())
         super().log(logs, start_time)
-
-
-def exact_metrics(scores: pa.Table, beta: float) -> dict[str, float]:
-    """Means over pairs of DPO's implicit rewards, in nats x beta, and the reward accuracy, ties counting half.
-
-    The reward of an answer is beta * (log policy - log reference), summed over its tokens (Rafailov et al. 2023,
-    arXiv:2305.18290, section 4). `scores` has the columns SCORE_COLUMNS. Metrics are named without split.
-    """
-    chosen = pc.subtract(scores["chosen_logp"], scores["ref_chosen_logp"])
-    rejected = pc.subtract(scores["rejected_logp"], scores["ref_rejected_logp"])
-    margin = pc.subtract(chosen, rejected)
-    right = pc.add(pc.cast(pc.greater(margin, 0), "float64"), pc.multiply(pc.cast(pc.equal(margin, 0), "float64"), 0.5))
-    accuracy = float("nan") if pc.any(pc.is_nan(margin)).as_py() else pc.mean(right).as_py()
-    return {
-        names.CHOSEN: beta * pc.mean(chosen).as_py(),
-        names.REJECTED: beta * pc.mean(rejected).as_py(),
-        names.MARGIN: beta * pc.mean(margin).as_py(),
-        names.ACCURACY: accuracy,
-        names.LOGPS_CHOSEN: pc.mean(scores["chosen_logp"]).as_py(),
-        names.LOGPS_REJECTED: pc.mean(scores["rejected_logp"]).as_py(),
-    }
 
 
 def _trl_name(key: str) -> str:

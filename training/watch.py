@@ -45,11 +45,21 @@ def check_finite(loss: float, step: int, name: str = "loss") -> None:
         raise Diverged(step, f"the {name} is {'NaN' if math.isnan(loss) else 'infinite'}")
 
 
-def untrained_loss(config: DPOConfig) -> float | None:
+def precision(args: DPOConfig, model: Any) -> str:
+    """Which of LOSS_ERROR and MARGIN_ERROR hold for this model as it is trained."""
+    weights = model.parameters() if model is not None else ()
+    lower = args.bf16 or args.fp16 or args.tf32 or any(p.dtype != torch.float32 for p in weights)
+    return "lower" if lower else "float32"
+
+
+def untrained_loss(config: DPOConfig, model: Any = None) -> float | None:
     """The loss while policy and reference are the same, so that every log-ratio is 0, by TRL's formulas.
 
-    None where it depends on more than the log-ratios: loss type sft, and WPO's weights (`use_weighting`).
+    None where it depends on more than the log-ratios: loss type sft, WPO's weights (`use_weighting`), and the loss of a
+    mixture of experts' router.
     """
+    if getattr(getattr(model, "config", None), "output_router_logits", False):
+        return None
     log2, beta, epsilon = math.log(2), config.beta, config.label_smoothing
     known = {
         **dict.fromkeys(("sigmoid", "sigmoid_norm", "robust", "aot", "aot_unpaired"), log2),
@@ -200,12 +210,9 @@ class WatchCallback(TrainerCallback):
         self, args: DPOConfig, state: TrainerState, control: TrainerControl, model: Any = None, **_: Any
     ) -> None:
         self._logged = state.global_step
-        mixture_of_experts = getattr(getattr(model, "config", None), "output_router_logits", False)
-        self._due = None if mixture_of_experts else untrained_loss(args)  # the former adds its router's loss
+        self._due = untrained_loss(args, model)
         self._start = self._due
-        weights = model.parameters() if model is not None else ()
-        lower = args.bf16 or args.fp16 or args.tf32 or any(p.dtype != torch.float32 for p in weights)
-        self._precision = "lower" if lower else "float32"
+        self._precision = precision(args, model)
 
     def on_log(
         self, args: DPOConfig, state: TrainerState, control: TrainerControl, logs: dict[str, float], **_: Any

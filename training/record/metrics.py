@@ -10,6 +10,7 @@ CHOSEN = "rewards/chosen"
 REJECTED = "rewards/rejected"
 ACCURACY = "rewards/accuracies"
 MARGIN = "rewards/margins"
+COMMON_BETA_LOSS = "common_beta_loss"
 LOGPS_CHOSEN = "logps/chosen"
 LOGPS_REJECTED = "logps/rejected"
 
@@ -52,6 +53,14 @@ _KNOWN = (
         None,
         "Mean of chosen reward minus rejected reward: beta * (log-ratio of chosen - log-ratio of rejected). "
         "Grows with beta and with over-optimisation: larger is not better by itself.",
+    ),
+    Metric(
+        COMMON_BETA_LOSS,
+        "loss at a common beta",
+        "nats",
+        "lower",
+        "Mean of -log sigmoid(b * margin of log-ratios) with one b for all runs of a sweep: comparable across beta and "
+        "loss type, where the loss itself is not. ln 2 = 0.693 before training.",
     ),
     Metric(
         CHOSEN,

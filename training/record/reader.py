@@ -12,7 +12,7 @@ from training.record import schema
 from training.record.history import Tail, number, whole
 from training.record.schema import RecordError, Run, Status
 
-_STATUSES: tuple[Status, ...] = ("finished", "failed", "stopped")
+_STATUSES: tuple[Status, ...] = ("finished", "pruned", "failed", "stopped")
 
 
 def _object(path: Path) -> dict[str, Any]:

@@ -21,7 +21,7 @@ SHARED = ".shared"
 PAIRS = "pairs.parquet"
 AUDIT = "audit.json"
 
-Status = Literal["running", "finished", "failed", "stopped", "unknown"]
+Status = Literal["running", "finished", "pruned", "failed", "stopped", "unknown"]
 
 NOT_METRICS = frozenset({"step", "epoch", "time"})
 

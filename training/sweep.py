@@ -1,0 +1,285 @@
+"""Trains many DPO runs from one W&B sweep file: python -m training.sweep SWEEP.yaml [--config RECIPE] [--count N]."""
+
+import argparse
+import os
+import shlex
+import shutil
+import sys
+import time
+import warnings
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple, NoReturn
+
+from training.record import metrics as names
+from training.record.schema import RecordError
+from training.run import FAILED, FINISHED, MISUSED, STOPPED
+from training.sweeps.local import LocalEngine, devices, threads
+from training.sweeps.trial import Engine, SweepError
+
+if TYPE_CHECKING:
+    from training.arguments import Arguments
+    from training.sweeps.driver import Driver
+    from training.sweeps.file import SweepFile
+    from training.sweeps.plan import Objective
+    from training.sweeps.pruning import Rules
+    from training.sweeps.store import Sweep
+
+ROOT = Path(__file__).resolve().parent.parent
+RULES = ("auto", "none", "bound", "median", "hyperband")
+_OF_RAY = ("address", "gpus_per_trial", "store")
+_OURS = {"name": "runs are named after the sweep", "sweep": "it is named after its file", "output_dir": "see --runs"}
+
+
+class _Parser(argparse.ArgumentParser):
+    """Says what is wrong in one line."""
+
+    def error(self, message: str) -> NoReturn:
+        raise SweepError(message)
+
+
+class _Told(NamedTuple):
+    """The sweep's own arguments, and those left, which are training.run's."""
+
+    own: argparse.Namespace
+    flags: tuple[str, ...]
+
+
+def main(argv: Sequence[str]) -> int:
+    """Exit status: 0 every run ended, 130 stopped by Ctrl-C, 1 every run failed, 2 could not start."""
+    try:
+        return _run(list(argv))
+    except KeyboardInterrupt:
+        return _fail("stopped", STOPPED)
+    except (SweepError, RecordError) as error:
+        return _fail(str(error), MISUSED)
+    except OSError as error:
+        about = f": {error.filename}" if error.filename else ""
+        return _fail(f"{error.strerror or error}{about}", MISUSED)
+
+
+def _run(argv: list[str]) -> int:
+    told = _parse(argv)
+    from training.sweeps import store
+
+    warnings.filterwarnings("ignore")
+    os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
+    if told.own.resume:
+        return _drive(_earlier(told), told.own)
+    sweep, text = _new(told)
+    try:
+        store.create(sweep, text)
+        return _drive(sweep, told.own)
+    except SweepError:
+        if not store.runs_of(sweep):
+            shutil.rmtree(sweep.folder, ignore_errors=True)
+        raise
+
+
+def _parse(argv: list[str]) -> _Told:
+    parser = _Parser(prog="python -m training.sweep", allow_abbrev=False, usage=_USAGE, description=_DESCRIPTION)
+    parser.add_argument("--count", type=_positive, help="how many runs, at most; with --resume, of the whole sweep")
+    parser.add_argument("--workers", type=_positive, help="runs at once; default: one for each GPU, or one")
+    parser.add_argument("--resume", metavar="SWEEP_ID", help="go on with a sweep that was stopped or killed")
+    parser.add_argument("--runs", default=str(ROOT / "runs"), help="folder of all runs")
+    parser.add_argument("--prune", choices=RULES, default="auto", help="when runs that fall behind are stopped")
+    parser.add_argument("--storage", metavar="URL", help="a database for the study instead of a file")
+    parser.add_argument("--engine", choices=("local", "ray"), default="local", help="where the runs are trained")
+    parser.add_argument("--address", help="of the Ray cluster")
+    parser.add_argument("--gpus_per_trial", type=float, help="GPUs of a run, or a share of one (Ray)")
+    parser.add_argument("--store", help="a folder or URL that all nodes reach, if they do not reach --runs (Ray)")
+    parser.add_argument("-q", "--quiet", action="store_true", help="print nothing but errors")
+    file = argv[:1] if argv and not argv[0].startswith("-") else []
+    own, flags = parser.parse_known_args(argv[len(file) :])
+    own.file = Path(file[0]) if file else None
+    if own.engine == "local" and (wrong := [name for name in _OF_RAY if getattr(own, name) is not None]):
+        raise SweepError(f"--{wrong[0]} is for --engine ray")
+    if own.resume:
+        _check_resume(own, file, flags)
+    elif not file:
+        raise SweepError(f"the sweep file comes first: {_USAGE}")
+    return _Told(own, tuple(flags))
+
+
+_USAGE = "python -m training.sweep SWEEP.yaml [--config RECIPE] [--count N] [any argument of training.run]"
+_DESCRIPTION = "SWEEP.yaml is a W&B sweep file; arguments of training.run are the same for all runs."
+
+
+def _positive(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text} is no number of 1 or more")
+    return int(text)
+
+
+def _check_resume(own: argparse.Namespace, file: list[str], flags: list[str]) -> None:
+    others = [*file, *flags]
+    others += [f"--{name}" for name, value in (("prune", "auto"), ("storage", None)) if getattr(own, name) != value]
+    if others:
+        raise SweepError(
+            f"--resume goes on with the sweep as it was started; leave out {' '.join(others)} (only --runs, --workers, "
+            "--count, -q, --engine and what belongs to it may differ)"
+        )
+
+
+def _earlier(told: _Told) -> "Sweep":
+    from training.sweeps.store import load
+
+    sweep = load(Path(told.own.runs).resolve(), told.own.resume)
+    return sweep if told.own.count is None else replace(sweep, count=told.own.count)
+
+
+def _new(told: _Told) -> tuple["Sweep", str]:
+    """The sweep, checked, its plan printed, and its file's text."""
+    from training.sweeps import file as files
+    from training.sweeps import plan, store
+
+    own, runs = told.own, Path(told.own.runs).resolve()
+    file = files.read(own.file)
+    argv, arguments = _fixed(told.flags)
+    objective, notes = plan.objective(file, arguments)
+    rules = _rules(own.prune, file, arguments, objective)
+    if not own.quiet:
+        workers = own.workers or max(1, len(devices()))
+        planned = plan.lines(file, arguments, objective, own.count, workers, runs)
+        print(*file.notes, *notes, *planned, _pruning(rules), sep="\n", flush=True)
+    sweep = store.Sweep(
+        id=store.new_id(runs, file.name),
+        runs=runs,
+        argv=argv,
+        count=plan.runs_in_all(file, own.count),
+        seed=arguments.config.seed,
+        storage=own.storage,
+        objective=objective,
+        rules=rules.plain(),
+        created=time.time(),
+    )
+    return sweep, file.text
+
+
+def _fixed(flags: Sequence[str]) -> tuple[tuple[str, ...], "Arguments"]:
+    """What all runs are told, as words that mean the same in any folder, and parsed. Raises SweepError."""
+    from training.arguments import ArgumentError
+    from training.checks import RunError, load_tokenizer
+    from training.sweeps.worker import parse
+
+    named = {word.split("=")[0].lstrip("-").replace("-", "_") for word in flags if word.startswith("--")}
+    if wrong := sorted(named & _OURS.keys()):
+        raise SweepError(f"--{wrong[0]} cannot be given to a sweep: {_OURS[wrong[0]]}")
+    try:
+        arguments = parse(flags)
+        load_tokenizer(arguments.model, arguments.config)
+    except (ArgumentError, RunError) as error:
+        raise SweepError(str(error)) from error
+    return (*_anchored(flags), *_places(arguments)), arguments
+
+
+def _anchored(flags: Sequence[str]) -> list[str]:
+    """The words, with the file after --config named from the root."""
+    words = [part for word in flags for part in (word.split("=", 1) if word.startswith("--config=") else [word])]
+    for at, word in enumerate(words[:-1]):
+        if word == "--config" and Path(words[at + 1]).is_file():
+            words[at + 1] = str(Path(words[at + 1]).resolve())
+    return words
+
+
+def _places(arguments: "Arguments") -> list[str]:
+    """Model and data, where they are files: named from the root, too."""
+    stated = {"model_name_or_path": arguments.model.model_name_or_path, "dataset_name": arguments.data.dataset_name}
+    found = {name: Path(value) for name, value in stated.items() if value and value != "embedded"}
+    return [f"--{name}={path.resolve()}" for name, path in found.items() if path.exists() and not path.is_absolute()]
+
+
+def _rules(prune: str, file: "SweepFile", arguments: "Arguments", objective: "Objective") -> "Rules":
+    """When runs are stopped early: as the file says, else by the bound; by what compares across runs.
+
+    Where the objective is neither reward accuracy nor the sigmoid loss at one beta, only broken runs are stopped,
+    unless --prune asks for more: then accuracy compares them.
+    """
+    from training.sweeps.plan import COMMON_BETA_LOSS
+    from training.sweeps.pruning import Rules
+
+    constants = {parameter.name: parameter.grid()[0] for parameter in file.parameters if parameter.constant}
+    sigmoid = arguments.config.loss_type == ["sigmoid"] and not {"loss_type", "label_smoothing"} & constants.keys()
+    beta = objective.common_beta if objective.metric == COMMON_BETA_LOSS else None
+    if objective.metric == f"eval/{names.LOSS}" and sigmoid:
+        beta = float(constants.get("beta", arguments.config.beta))
+    judged = beta is not None or objective.metric == f"eval/{names.ACCURACY}"
+    method = prune if prune != "auto" else "none" if not judged else "hyperband" if file.early_terminate else "bound"
+    given = file.early_terminate if method == "hyperband" and file.early_terminate else {}
+    limits = {name: given[name] for name in ("min_iter", "eta", "s", "max_iter") if name in given}
+    plain = {"method": method, "objective": "accuracy" if beta is None else "common_beta_loss", "common_beta": beta}
+    return Rules.of({**plain, **limits})
+
+
+def _pruning(rules: "Rules") -> str:
+    what = "reward accuracy" if rules.common_beta is None else f"the loss at beta {rules.common_beta:g}"
+    others = "" if rules.method == "none" else f"; those that fall behind ({rules.method}, by {what})"
+    return f"pruning    broken runs{others}"
+
+
+def _drive(sweep: "Sweep", own: argparse.Namespace) -> int:
+    from training.sweeps.driver import Driver
+    from training.sweeps.plan import runs_in_all
+    from training.sweeps.search import Search
+    from training.sweeps.table import Screen
+
+    search = Search(sweep)
+    engine = _engine(sweep, own)
+    try:
+        with Screen(own.quiet) as screen:
+            driver = Driver(sweep, search, engine, screen, runs_in_all(sweep.file(), sweep.count))
+            driver.run()
+    except KeyboardInterrupt:
+        return _fail(f"stopped at once; go on with: {_resume(sweep, own)}", STOPPED)
+    finally:
+        engine.close()
+    return _end(sweep, driver, own)
+
+
+def _end(sweep: "Sweep", driver: "Driver", own: argparse.Namespace) -> int:
+    """The closing lines, and the exit status."""
+    if not own.quiet:
+        if own.resume and not driver.worked:
+            print(f"sweep {sweep.id} has finished: there is nothing to go on with")
+        print(*driver.closing(), sep="\n")
+        if driver.stopped:
+            print(f"resume     {_resume(sweep, own)}")
+        print(f"dashboard  python dashboard/app.py --runs {shlex.quote(_near(sweep.runs))}")
+    if driver.stopped:
+        return STOPPED
+    return FAILED if driver.states and set(driver.states.values()) == {"failed"} else FINISHED
+
+
+def _resume(sweep: "Sweep", own: argparse.Namespace) -> str:
+    words = ["python", "-m", "training.sweep", "--resume", sweep.id]
+    words += ["--runs", _near(sweep.runs)] if sweep.runs != ROOT / "runs" else []
+    words += ["--count", str(own.count)] if own.resume and own.count else []
+    if own.engine == "ray":
+        given = {name: getattr(own, name) for name in ("engine", *_OF_RAY)}
+        words += [part for name, value in given.items() if value is not None for part in (f"--{name}", str(value))]
+    return shlex.join(words)
+
+
+def _near(path: Path) -> str:
+    """`path` as seen from here, if it lies below."""
+    return str(path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path)
+
+
+def _engine(sweep: "Sweep", own: argparse.Namespace) -> Engine:
+    if own.engine == "ray":
+        from training.sweeps.ray_engine import RayEngine
+
+        return RayEngine(own.address, own.workers, own.gpus_per_trial, store=own.store, runs=sweep.runs)
+    gpus = devices()
+    workers = own.workers or max(1, len(gpus))
+    return LocalEngine(workers, threads(workers), sweep.folder / "logs", gpus)
+
+
+def _fail(message: str, status: int) -> int:
+    print(f"training.sweep: {message}", file=sys.stderr)
+    return status
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
