@@ -23,7 +23,7 @@ from training.record.reader import read_run
 
 ROOT = Path(__file__).resolve().parents[2]
 BETAS, LEARNING_RATES = (0.05, 0.1, 0.3, 0.5), (1e-4, 5e-4)
-STEPS, EVERY, BATCH, EVALUATION_BATCH = 40, 20, 16, 16
+STEPS, EVERY, BATCH, EVALUATION_BATCH, EVALUATION = 40, 20, 16, 16, 160
 SHARED = {
     "max_steps": STEPS,
     "eval_steps": EVERY,
@@ -71,7 +71,8 @@ def write_data(folder: Path) -> dict[str, Path]:
     for split, rows in pairs.build().items():
         files[split] = folder / f"{split}.jsonl"
         kept = ("prompt", "chosen", "rejected")
-        files[split].write_text("".join(json.dumps({key: row[key] for key in kept}) + "\n" for row in rows))
+        used = rows[:EVALUATION] if split == "eval" else rows
+        files[split].write_text("".join(json.dumps({key: row[key] for key in kept}) + "\n" for row in used))
     files["model"] = workload.save_model(workload.WORKLOADS["short"], folder / "model")
     return files
 
@@ -126,7 +127,7 @@ def our_sweep(files: dict[str, Path], folder: Path, *more: str) -> tuple[float, 
 
 def sweep() -> None:
     print(
-        f"sweep of 8 runs: 4 layers x 256, built-in pairs, {STEPS} steps of {BATCH} pairs, 3 evaluations of 640 pairs"
+        f"sweep of 8 runs: 4 layers x 256, built-in pairs, {STEPS} steps of {BATCH} pairs, 3 evaluations of {EVALUATION} pairs"
     )
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)

@@ -64,7 +64,7 @@ def main(folder: Path) -> None:
     logging.disable(logging.WARNING)
     quiet_libraries()
     kept = Kept(lasting=True)
-    train(parse(["-q", f"--runs={folder}", "--name=first", "--max_steps=2"]), kept)
+    train(parse(["-q", f"--runs={folder}", "--name=first"]), kept)
     watch, steps = Stopwatch(), []
     for kind, functions in TIMED.items():
         for owner, name in functions:
