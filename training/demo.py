@@ -6,6 +6,7 @@ import sys
 import time
 from pathlib import Path
 
+from training.kept import Kept
 from training.record.reader import read_run
 from training.record.schema import RecordError
 from training.run import main as train
@@ -66,10 +67,11 @@ def main(argv: list[str]) -> int:
     except DemoError as error:
         print(f"make demo: {error}", file=sys.stderr)
         return 1
+    kept = Kept(lasting=True)
     for number, (beta, lr) in enumerate(missing, 1):
         print(f"run {number} of {len(missing)}: beta {beta:g}, learning rate {lr:g}", flush=True)
         own = {"name": name(beta, lr), "runs": runs, "sweep": SWEEP, "beta": beta, "learning_rate": lr}
-        status = train([f"--{key}={value}" for key, value in (STEPS | own).items()])
+        status = train([f"--{key}={value}" for key, value in (STEPS | own).items()], kept)
         if status:
             return status
     return 0

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 if not __package__:  # run as a file, as `wandb agent` does with `program: training/run.py`
     sys.path[0] = str(Path(__file__).resolve().parent.parent)
 
+from training.kept import Kept
 from training.processes import is_first
 from training.record import metrics as names
 from training.record.schema import RecordError
@@ -21,10 +22,13 @@ if TYPE_CHECKING:
 FINISHED, FAILED, MISUSED, STOPPED = 0, 1, 2, 130
 
 
-def main(argv: list[str]) -> int:
-    """Exit status: 0 finished, 130 stopped by Ctrl-C, 1 failed while training, 2 could not start."""
+def main(argv: list[str], kept: Kept | None = None) -> int:
+    """Exit status: 0 finished, 130 stopped by Ctrl-C, 1 failed while training, 2 could not start.
+
+    `kept` is what a process that trains several runs keeps of one for the next.
+    """
     try:
-        return _run(argv)
+        return _run(argv, kept)
     except KeyboardInterrupt:
         return _fail("stopped before training began; nothing was written", STOPPED)
     except OSError as error:
@@ -32,7 +36,7 @@ def main(argv: list[str]) -> int:
         return _fail(f"{error.strerror or error}{about}", MISUSED)
 
 
-def _run(argv: list[str]) -> int:
+def _run(argv: list[str], kept: Kept | None) -> int:
     if "--list" in argv:
         from training.recipe_list import RecipeError, recipes, table
 
@@ -56,7 +60,7 @@ def _run(argv: list[str]) -> int:
         told = (resume.parse if _resumes(argv) else parse)(argv)
         if told.run.quiet:
             os.environ |= {"TQDM_DISABLE": "1", "WANDB_SILENT": "true"}
-        outcome = train(told)
+        outcome = train(told, kept)
     except (ArgumentError, PreferenceError, RecordError, RunError) as error:
         return _fail(str(error), MISUSED)
     if outcome.status == "failed":

@@ -126,9 +126,8 @@ def our_sweep(files: dict[str, Path], folder: Path, *more: str) -> tuple[float, 
 
 
 def sweep() -> None:
-    print(
-        f"sweep of 8 runs: 4 layers x 256, built-in pairs, {STEPS} steps of {BATCH} pairs, 3 evaluations of {EVALUATION} pairs"
-    )
+    work = f"{STEPS} steps of {BATCH} pairs, 3 evaluations of {EVALUATION} pairs"
+    print(f"sweep of 8 runs: 4 layers x 256, built-in pairs, {work}")
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
         files = write_data(folder)
