@@ -29,6 +29,9 @@ def test_metrics_get_the_names_that_wandb_shows(theirs, ours):
     assert standard_key(theirs) == ours
 
 
+WHOLE = SimpleNamespace(fsdp=[], deepspeed=None, should_save=True)
+
+
 @pytest.fixture
 def recorded(tmp_path):
     """A callback over a run, and a function that gives it an evaluation."""
@@ -42,10 +45,10 @@ def recorded(tmp_path):
     def make(metric: str = "eval/rewards/accuracies", higher: bool = True):
         callback = RecordCallback(writer, SCORE_COLUMNS.empty_table, save, metric, higher)
 
-        def evaluate(step: int, **metrics: float) -> None:
+        def evaluate(step: int, should_save: bool = False, **metrics: float) -> None:
             state = TrainerState(global_step=step, is_world_process_zero=True)
             found = {f"eval_{key.replace('accuracy', 'rewards/accuracies')}": value for key, value in metrics.items()}
-            callback.on_evaluate(None, state, None, found)
+            callback.on_evaluate(WHOLE, state, TrainerControl(should_save=should_save), found)
 
         return callback, evaluate
 
@@ -85,6 +88,40 @@ def test_a_run_that_goes_on_knows_its_best(recorded):
     assert callback.best_step == 20
     evaluate(40, accuracy=0.8, loss=0.4)
     assert callback.best_step == 40
+
+
+def test_a_best_evaluation_whose_checkpoint_is_saved_too_is_linked_and_not_saved_twice(recorded):
+    """Of the checkpoint the model goes into checkpoints/best, and nothing that only training needs."""
+    writer, make = recorded
+    callback, evaluate = make()
+    evaluate(10, accuracy=0.8, loss=0.6)
+    evaluate(20, should_save=True, accuracy=0.9, loss=0.5)
+    best, checkpoint = writer.checkpoints / "best", writer.checkpoints / "checkpoint-20"
+    assert (best / "saved").exists()  # still the one of step 10
+    checkpoint.mkdir()
+    for name in (
+        "model.safetensors",
+        "config.json",
+        "optimizer.pt",
+        "scheduler.pt",
+        "rng_state.pth",
+        "trainer_state.json",
+    ):
+        (checkpoint / name).write_text(name)
+    callback.take(checkpoint)
+    assert sorted(path.name for path in best.iterdir()) == ["config.json", "model.safetensors"]
+    assert (best / "model.safetensors").samefile(checkpoint / "model.safetensors")
+    assert reader.read_run(writer.directory).best_step == 20
+
+
+def test_a_checkpoint_whose_evaluation_was_not_the_best_changes_nothing(recorded):
+    writer, make = recorded
+    callback, evaluate = make()
+    evaluate(10, accuracy=0.8, loss=0.6)
+    evaluate(20, should_save=True, accuracy=0.7, loss=0.6)
+    (writer.checkpoints / "checkpoint-20").mkdir()
+    callback.take(writer.checkpoints / "checkpoint-20")
+    assert [path.name for path in (writer.checkpoints / "best").iterdir()] == ["saved"]
 
 
 def test_scores_of_each_evaluation_are_written(recorded):

@@ -12,6 +12,7 @@ import pyarrow as pa
 import torch
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
+from training import checkpoints
 from training.checks import RunError
 from training.processes import is_first, shared
 from training.record import metrics as names
@@ -52,6 +53,7 @@ class RecordCallback(TrainerCallback):
         self.best: tuple[float, float] | None = None
         self.best_step: int | None = None
         self.best_metrics: dict[str, float] = {}
+        self._due: TrainerState | None = None
 
     def restore(self, step: int, metrics: Mapping[str, float]) -> None:
         """Takes over the best evaluation of a run that goes on."""
@@ -79,7 +81,20 @@ class RecordCallback(TrainerCallback):
             raise RunError(f"--metric_for_best_model {self._metric} is not evaluated; these are: {known}")
         if state.global_step and self._improves(found):
             self.best_step, self.best_metrics = state.global_step, found
-            self._keep(state)
+            if not control.should_save or args.fsdp or args.deepspeed:  # their checkpoints hold no model as a whole
+                self._keep(state, self._save)
+            else:
+                self._due = state
+
+    def take(self, checkpoint: Path) -> None:
+        """The best model, of a checkpoint that is about to appear, where it is saved right after its evaluation.
+
+        It is there before the checkpoint is: a run that is killed in between is evaluated at that step again.
+        """
+        state, self._due = self._due, None
+        if state is not None and checkpoint.name == f"checkpoint-{state.global_step}":
+            first = state.is_world_process_zero
+            self._keep(state, lambda folder: checkpoints.link_model(checkpoint, folder) if first else None)
 
     def _rank(self, metrics: Mapping[str, float]) -> tuple[float, float]:
         value, loss = metrics.get(self._metric, math.nan), metrics.get(f"eval/{names.LOSS}", math.nan)
@@ -92,13 +107,13 @@ class RecordCallback(TrainerCallback):
         self.best = rank
         return True
 
-    def _keep(self, state: TrainerState) -> None:
+    def _keep(self, state: TrainerState, save: Callable[[Path], None]) -> None:
         """Saves the model as checkpoints/best: the new one is whole before the old one goes."""
         folder = self._run.checkpoints / BEST
         new = folder.with_name(f".{BEST}.new")
         if state.is_world_process_zero:
             shutil.rmtree(new, ignore_errors=True)
-        self._save(new)
+        save(new)
         if state.is_world_process_zero:
             shutil.rmtree(folder, ignore_errors=True)
             new.rename(folder)

@@ -4,7 +4,7 @@ import json
 import os
 import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -15,12 +15,16 @@ from transformers.trainer_utils import rotate_checkpoints
 
 STAGING = ".checkpoint.new"
 STATE = "trainer_state.json"
+_OF_TRAINING = frozenset({"trainer_state.json", "optimizer.pt", "optimizer.bin", "scheduler.pt", "scaler.pt"})
 _NEEDED = (STATE, "optimizer.pt", "scheduler.pt")
 
 
 @contextmanager
-def staged(trainer: Any) -> Iterator[None]:
-    """What the trainer saves meanwhile goes to a hidden folder, and from there, whole, to where it belongs."""
+def staged(trainer: Any, appears: Callable[[Path], None]) -> Iterator[None]:
+    """What the trainer saves meanwhile goes to a hidden folder, and from there, whole, to where it belongs.
+
+    `appears` is called with the checkpoint just before.
+    """
     folder = Path(trainer.args.output_dir)
     staging = folder / STAGING
     if trainer.args.should_save:
@@ -32,6 +36,7 @@ def staged(trainer: Any) -> Iterator[None]:
     finally:
         trainer.args.output_dir = str(folder)
     trainer.accelerator.wait_for_everyone()
+    appears(staging / f"checkpoint-{trainer.state.global_step}")
     if trainer.args.should_save:
         for saved in staging.iterdir():
             shutil.rmtree(folder / saved.name, ignore_errors=True)
@@ -44,6 +49,17 @@ def newest(folder: Path) -> Path | None:
     """The newest checkpoint in `folder` from which training can go on; half-written ones are passed over."""
     found = [path for path in folder.glob("checkpoint-*") if re.fullmatch(r"checkpoint-\d+", path.name)]
     return next((path for path in sorted(found, key=step, reverse=True) if is_whole(path)), None)
+
+
+def link_model(checkpoint: Path, folder: Path) -> None:
+    """Makes `folder` of a checkpoint's model alone, by hard links where the file system has them."""
+    folder.mkdir()
+    for file in checkpoint.iterdir():
+        if file.is_file() and file.name not in _OF_TRAINING and not file.name.startswith("rng_state"):
+            try:
+                os.link(file, folder / file.name)
+            except OSError:
+                shutil.copyfile(file, folder / file.name)
 
 
 def remove(folder: Path, step: int) -> None:

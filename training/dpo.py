@@ -173,6 +173,7 @@ class _Training:
         )
         if self.earlier is not None and self.earlier.progress.get("best_step"):
             record.restore(self.earlier.progress["best_step"], self.earlier.progress.get("best", {}))
+        self.trainer.checkpoint_appears = record.take
         self.trainer.remove_callback(PrinterCallback)
         for callback in (
             record,

@@ -55,6 +55,7 @@ class ScoringTrainer(ReferenceTrainer):
         self.data_collator: Callable[..., dict[str, Any]] = _with_pair_index(self.data_collator)
         self.scores: pa.Table = SCORE_COLUMNS.empty_table()
         self.throughput = Throughput()
+        self.checkpoint_appears: Callable[[Path], None] = lambda _: None
         self._pair_ids = pair_ids
         self._limits = limits
         self._evaluated = evaluated
@@ -226,7 +227,7 @@ class ScoringTrainer(ReferenceTrainer):
             raise Diverged(self.state.global_step)
         if self.args.include_num_input_tokens_seen == "no":  # a place that Trainer leaves free then
             self.state.num_input_tokens_seen = int(self._total_train_tokens)
-        with checkpoints.staged(self):
+        with checkpoints.staged(self, self.checkpoint_appears):
             super()._save_checkpoint(model, trial)
 
     def _save(self, output_dir: str | None = None, *args: Any, **options: Any) -> None:
