@@ -1,8 +1,11 @@
 """Runs of one folder compute the reference's scores once, and get the numbers of TRL's own steps."""
 
+import gc
 import json
 import shutil
+import weakref
 
+import numpy as np
 import pytest
 
 from training.record import reader
@@ -105,7 +108,8 @@ def test_a_damaged_store_is_computed_again_and_told(tmp_path, runs, tiny_model, 
         segment.write_bytes(content)
     assert main(arguments(tmp_path, "a", tiny_model, pairs_file)) == 0
     assert counts(tmp_path / "a")["train"] == {"found": 0, "computed": 16}
-    assert any("not used" in notice["message"] for notice in reader.read_notices(tmp_path / "a"))
+    notices = [json.loads(line)["message"] for line in (tmp_path / "a" / "notices.jsonl").read_text().splitlines()]
+    assert len([message for message in notices if "not used" in message]) == len(set(notices)) > 0
 
 
 @pytest.mark.filterwarnings("ignore")  # as training.run does
@@ -171,7 +175,12 @@ def test_a_judge_ends_a_run_and_says_why(tmp_path, tiny_model, pairs_file):
 
 
 @pytest.mark.parametrize(
-    ("more", "named"), [({"ld_alpha": 0.5}, "--ld_alpha"), ({"disable_dropout": False}, "--disable_dropout false")]
+    ("more", "named"),
+    [
+        ({"ld_alpha": 0.5}, "--ld_alpha"),
+        ({"disable_dropout": False}, "--disable_dropout false"),
+        ({"neftune_noise_alpha": 5.0}, "--neftune_noise_alpha"),
+    ],
 )
 def test_where_scores_cannot_be_shared_trls_own_steps_are_taken_and_told(tmp_path, tiny_model, pairs_file, more, named):
     from training.run import main
@@ -179,3 +188,114 @@ def test_where_scores_cannot_be_shared_trls_own_steps_are_taken_and_told(tmp_pat
     assert main(arguments(tmp_path, "a", tiny_model, pairs_file, **more)) == 0
     assert counts(tmp_path / "a") is None
     assert [n["message"] for n in reader.read_notices(tmp_path / "a") if named in n["message"]]
+
+
+def warm(told, kept):
+    """One run of a process that makes several."""
+    from training.arguments import parse
+    from training.dpo import train
+
+    outcome = train(parse(told), kept)
+    assert outcome.status == "finished", outcome.error
+    return outcome.directory
+
+
+@pytest.mark.filterwarnings("ignore")  # as training.run does
+def test_a_warm_process_keeps_no_trainer_and_tells_each_run_its_own_damage(
+    tmp_path, tiny_model, pairs_file, monkeypatch
+):
+    """A trainer holds a model and its optimizer: with each that stays, a worker grows."""
+    from training.fast.trainer import ReferenceTrainer
+    from training.kept import Kept
+
+    trainers = []
+    build = ReferenceTrainer.__init__
+    monkeypatch.setattr(
+        ReferenceTrainer,
+        "__init__",
+        lambda self, *a, **k: (trainers.append(weakref.ref(self)), build(self, *a, **k))[1],
+    )
+    kept = Kept(lasting=True)
+    first = warm(arguments(tmp_path, "first", tiny_model, pairs_file), kept)
+    gc.collect()
+    assert [trainer() for trainer in trainers] == [None]
+    segment = next((tmp_path / ".shared" / "reference").rglob("*.parquet"))
+    shutil.copy(segment, segment.with_name(f"{'0' * 64}.parquet"))
+    second = warm(arguments(tmp_path, "second", tiny_model, pairs_file), kept)
+    assert counts(second)["train"] == {"found": 16, "computed": 0}
+    told = [
+        [n["message"] for n in reader.read_notices(run) if "is not used" in n["message"]] for run in (first, second)
+    ]
+    assert [len(lines) for lines in told] == [0, 1]
+
+
+@pytest.mark.filterwarnings("ignore")  # as training.run does
+def test_a_warm_process_starts_with_what_a_cold_one_logs_in_batches_of_another_size(tmp_path, tiny_model, pairs):
+    """eval/logits/chosen is TRL's mean over batches of their means: 10 pairs of unlike lengths, by 4 and by 1."""
+    from training.kept import Kept
+    from training.record.history import read_history
+
+    pairs_file = tmp_path / "unlike.jsonl"
+    unlike = [{**pair, "chosen": pair["chosen"] * (1 + n % 5)} for n, pair in enumerate(pairs)]
+    pairs_file.write_text("".join(json.dumps(pair) + "\n" for pair in unlike))
+    kept = Kept(lasting=True)
+    more = {"dataset_test_size": 0.25, "per_device_eval_batch_size": 1}
+    warm(arguments(tmp_path, "other", tiny_model, pairs_file, **more | {"per_device_eval_batch_size": 4}), kept)
+    runs = [
+        warm(arguments(tmp_path, name, tiny_model, pairs_file, **more), k)
+        for name, k in (("warm", kept), ("cold", Kept()))
+    ]
+    starts = [read_history(run)["eval/logits/chosen"].values[0] for run in runs]
+    assert starts[0] == pytest.approx(starts[1], rel=1e-5)
+
+
+@pytest.mark.filterwarnings("ignore")  # as training.run does
+def test_a_warm_process_answers_anew_for_a_model_that_generates_otherwise(tmp_path, tiny_model, pairs_file):
+    """The same weights, but always the likeliest token."""
+    from training.kept import Kept
+
+    greedy = tmp_path / "greedy"
+    shutil.copytree(tiny_model, greedy)
+    settings = json.loads((greedy / "generation_config.json").read_text())
+    (greedy / "generation_config.json").write_text(json.dumps({**settings, "do_sample": True, "top_k": 1}))
+    kept, more = Kept(lasting=True), {"sample_max_new_tokens": 8}
+    warm(arguments(tmp_path / "runs", "other", tiny_model, pairs_file, **more), kept)
+    runs = [
+        warm(arguments(tmp_path / "runs", name, greedy, pairs_file, **more), k)
+        for name, k in (("warm", kept), ("cold", Kept()))
+    ]
+    answers = [[row["dpo"] for row in reader.read_samples(run) if row["step"] == 0] for run in runs]
+    assert answers[0] == answers[1]
+
+
+def test_batches_that_accelerate_splits_are_those_of_trl(tmp_path, tiny_model, pairs_file):
+    from training.run import main
+
+    more = {"accelerator_config": '{"split_batches": true}'}
+    assert main(arguments(tmp_path, "a", tiny_model, pairs_file, **more)) == 0
+
+
+@pytest.mark.filterwarnings("ignore")  # as training.run does
+def test_a_reference_that_is_not_finite_is_told_as_what_it_is(tmp_path, tiny_model, pairs_file, monkeypatch):
+    """The pairs of training were foreseen, and their reference scores computed: NaN."""
+    from training.arguments import parse
+    from training.dpo import train
+    from training.fast.references import References
+
+    compute = References._batch
+
+    def batch(self, trainer, dataset, rows):
+        return compute(self, trainer, dataset, rows) if "train" in self.counts else np.full((len(rows), 2), np.nan)
+
+    monkeypatch.setattr(References, "_batch", batch)
+    outcome = train(parse(arguments(tmp_path, "a", tiny_model, pairs_file)))
+    assert outcome.status == "failed"
+    assert "the loss is" in outcome.error
+
+
+@pytest.mark.skipif("__import__('torch').accelerator.is_available()", reason="there is an accelerator")
+def test_offloading_without_an_accelerator_is_refused_in_a_line(tmp_path, tiny_model, pairs_file, capsys):
+    from training.run import main
+
+    assert main(arguments(tmp_path, "a", tiny_model, pairs_file, activation_offloading=True)) == 2
+    assert "there is none here" in capsys.readouterr().err

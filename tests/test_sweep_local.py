@@ -3,8 +3,10 @@ that speak the protocol; tests/test_sweep.py has the real ones."""
 
 import os
 import signal
+import subprocess
 import sys
 import time
+from pathlib import Path
 
 import psutil
 import pytest
@@ -203,3 +205,22 @@ def test_the_gpus_are_those_that_the_process_may_use(monkeypatch):
     assert local.devices() == ("3", "GPU-a8")
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
     assert local.devices() == ()
+
+
+def test_a_worker_that_is_stopped_while_it_loads_ends_even_where_a_library_swallows_it():
+    code = """if True:
+        import os, signal, sys, time
+        from training.sweeps import worker
+        def swallows():
+            try:
+                os.kill(os.getpid(), signal.SIGTERM)
+                time.sleep(5)
+            except KeyboardInterrupt:
+                os._exit(9)
+        worker.load_libraries = swallows
+        sys.exit(worker.main())
+    """
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=Path(__file__).parents[1], stdin=subprocess.PIPE, capture_output=True
+    )
+    assert (done.returncode, done.stdout) == (0, b"")

@@ -134,6 +134,27 @@ def test_the_table_fits_the_terminal_those_that_run_first():
     assert shown.partition("\x1b[2K")[0].count("\n") < 12
 
 
+def test_a_narrow_terminal_still_tells_runs_numbers_and_values():
+    """80 columns are too few for long names: runs are called by their numbers, and the heads give way."""
+    drawn = {
+        "learning_rate": 3.012e-5,
+        "per_device_train_batch_size": 8,
+        "gradient_accumulation_steps": 4,
+        "beta": 0.1,
+        "max_steps": 200,
+    }
+    rows = [Row(f"a-real-sweep-2026-11-21-{n:02d}", drawn, "finished", 120, 200, 0.7, 0.6123) for n in range(2)]
+    shown = on_terminal(lambda screen: screen.draw(view(rows)), columns=80)
+    lines = [line.split() for line in shown.splitlines() if "120/200" in line][:2]
+    values = ["3.012e-05", "8", "4", "0.1", "200", "120/200", "0.700", "0.6123", "finished"]
+    assert lines == [["00", *values], ["01", *values]]
+
+
+def test_a_terminal_of_unknown_size_gets_a_table():
+    shown = on_terminal(lambda screen: screen.draw(view([Row("s-00", {}, "running", 10, 40)])), lines=0, columns=0)
+    assert "s-00  10/40" in shown
+
+
 def test_text_of_files_is_no_markup():
     rows = [Row("[red]s[/red]\x1b[2J", {"[bold]x": "[link=http://a]b[/link]"}, "running", 1, 2)]
     shown = on_terminal(lambda screen: (screen.draw(view(rows)), screen.say("[blink]hello")), columns=200)

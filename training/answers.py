@@ -46,7 +46,8 @@ class Answers:
         """The sampler's rows and metrics; those of the untrained model are the same for every run."""
         if step or trainer.references is None:
             return self._sampler.draw(model, step)
-        key = (trainer.references.fingerprint, repr(self._sampler.prompts), self._sampler.sampling)
+        asked = repr(self._sampler.prompts), self._sampler.sampling, self._sampler.gold is None
+        key = (trainer.references.base, trainer.references.fingerprint, *asked)  # weights alone do not say when to end
         rows, metrics = self._kept.get("answers", key, lambda: self._sampler.draw(model, step))
         self._sampler.base = [row["base"] for row in rows]
         return rows, metrics

@@ -5,6 +5,7 @@ import math
 import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
 from hashlib import blake2b, sha256
 from pathlib import Path
 from typing import Any
@@ -165,27 +166,36 @@ def _kept(start: Any, end: Any, answer_start: Any, answer_end: Any, limits: Limi
     return start, end - np.maximum(0, cut - answer), answer_start, answer_end - np.minimum(answer, cut)
 
 
+@dataclass
+class Segments:
+    """What a process has read of a store: its next run reads only what is new."""
+
+    values: dict[bytes, tuple[float, float]] = field(default_factory=dict)
+    read: set[str] = field(default_factory=set)
+    merged: set[str] = field(default_factory=set)  # the names of segments whose values are all in `values`
+
+
 class ReferenceStore:
     """Log-probabilities of one reference in `runs/.shared/reference/<fingerprint>/`, by the keys of `pair_keys`.
 
     A segment is a Parquet file that appears whole, never changes, and is named by the SHA-256 of its bytes. So any
     number of processes add and find at once, without locks. Many segments are merged into one: it is there before the
     others go, and a reader that misses one of those looks again. A segment that is not what its name and this store's
-    fingerprint say is never used, and `tell` gets one line about it.
+    fingerprint say is never used, and `tell` gets one line about it. `segments` are those read before.
     """
 
-    def __init__(self, shared: Path, fingerprint: str, tell: Callable[[str], None]) -> None:
+    def __init__(
+        self, shared: Path, fingerprint: str, tell: Callable[[str], None], segments: Segments | None = None
+    ) -> None:
         self._folder = shared / FOLDER / fingerprint
         self._fingerprint = fingerprint.encode()
         self._tell = tell
-        self._known: dict[bytes, tuple[float, float]] = {}
-        self._read: set[str] = set()
-        self._merged: set[str] = set()  # the names of segments whose values are all in _known
+        self._segments = segments or Segments()
 
     def find(self, keys: Sequence[bytes]) -> Logps:
         """Log-probabilities in nats of (chosen, rejected), shape (len(keys), 2); NaN where they are not known."""
         self._refresh()
-        found = [self._known.get(bytes(key), _UNKNOWN) for key in keys]
+        found = [self._segments.values.get(bytes(key), _UNKNOWN) for key in keys]
         return np.array(found, dtype=np.float64).reshape(len(keys), 2)
 
     def add(self, keys: Sequence[bytes], values: Logps) -> None:
@@ -194,8 +204,8 @@ class ReferenceStore:
         Where the folder cannot be written, they are kept for this object only, and `tell` gets a line.
         """
         rows = zip(map(bytes, keys), map(tuple, values.tolist()), strict=True)
-        new = {key: row for key, row in rows if all(map(math.isfinite, row)) and key not in self._known}
-        self._known |= new
+        new = {key: row for key, row in rows if all(map(math.isfinite, row)) and key not in self._segments.values}
+        self._segments.values |= new
         try:
             self._write(new)
             if len(self._names()) > MANY:
@@ -215,27 +225,27 @@ class ReferenceStore:
         path = self._folder / f"{sha256(content).hexdigest()}.parquet"
         self._folder.mkdir(parents=True, exist_ok=True)
         write_whole(path, content)
-        self._read.add(path.name)
-        self._merged.add(path.name)
+        self._segments.read.add(path.name)
+        self._segments.merged.add(path.name)
 
     def _merge(self) -> None:
         """Writes all that is known as one segment, then removes the segments that it was read from."""
         self._refresh()
-        old = self._merged & self._names()
+        old = self._segments.merged & self._names()
         if len(old) > MANY:
-            self._write(self._known)
+            self._write(self._segments.values)
             for name in old:
                 (self._folder / name).unlink(missing_ok=True)
-            self._merged -= old
+            self._segments.merged -= old
 
     def _names(self) -> set[str]:
         return {path.name for path in self._folder.glob("*.parquet")}
 
     def _refresh(self) -> None:
         """Reads the segments that are new; again when one was merged away in between."""
-        while new := self._names() - self._read:
+        while new := self._names() - self._segments.read:
             for name in sorted(new):
-                self._read.add(name)
+                self._segments.read.add(name)
                 try:
                     self._take(name, self._load(self._folder / name))
                 except FileNotFoundError:
@@ -246,8 +256,8 @@ class ReferenceStore:
     def _take(self, name: str, table: pa.Table) -> None:
         keys, *logps = (column.to_pylist() for column in table.columns)
         fresh = dict(zip(keys, zip(*logps, strict=True), strict=True))
-        self._known = fresh | self._known  # what was found once does not change
-        self._merged.add(name)
+        self._segments.values = fresh | self._segments.values  # what was found once does not change
+        self._segments.merged.add(name)
 
     def _load(self, path: Path) -> pa.Table:
         """Raises ValueError, OSError or ArrowException for a segment that cannot be trusted."""

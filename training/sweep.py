@@ -4,15 +4,16 @@ import argparse
 import os
 import shlex
 import shutil
+import signal
 import sys
 import time
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, NoReturn
 
-from training.record import metrics as names
 from training.record.schema import RecordError
 from training.run import FAILED, FINISHED, MISUSED, STOPPED
 from training.sweeps.local import LocalEngine, devices, threads
@@ -21,15 +22,17 @@ from training.sweeps.trial import Engine, SweepError
 if TYPE_CHECKING:
     from training.arguments import Arguments
     from training.sweeps.driver import Driver
-    from training.sweeps.file import SweepFile
-    from training.sweeps.plan import Objective
-    from training.sweeps.pruning import Rules
     from training.sweeps.store import Sweep
 
 ROOT = Path(__file__).resolve().parent.parent
 RULES = ("auto", "none", "bound", "median", "hyperband")
 _OF_RAY = ("address", "gpus_per_trial", "store")
-_OURS = {"name": "runs are named after the sweep", "sweep": "it is named after its file", "output_dir": "see --runs"}
+_OURS = {
+    "name": "runs are named after the sweep",
+    "sweep": "it is named after its file",
+    "output_dir": "see --runs",
+    "resume_from_checkpoint": "see --resume",
+}
 
 
 class _Parser(argparse.ArgumentParser):
@@ -61,13 +64,15 @@ def main(argv: Sequence[str]) -> int:
 
 def _run(argv: list[str]) -> int:
     told = _parse(argv)
-    from training.sweeps import store
-
     warnings.filterwarnings("ignore")
     os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
-    if told.own.resume:
-        return _drive(_earlier(told), told.own)
-    sweep, text = _new(told)
+    with _stopped_at_once():
+        from training.sweeps import driver as driver
+        from training.sweeps import store
+
+        sweep, text = (_earlier(told), None) if told.own.resume else _new(told)
+    if text is None:
+        return _drive(sweep, told.own)
     try:
         store.create(sweep, text)
         return _drive(sweep, told.own)
@@ -75,6 +80,16 @@ def _run(argv: list[str]) -> int:
         if not store.runs_of(sweep):
             shutil.rmtree(sweep.folder, ignore_errors=True)
         raise
+
+
+@contextmanager
+def _stopped_at_once() -> Iterator[None]:
+    """Ctrl-C ends the process while there is nothing to clean up: some libraries swallow it when they are imported."""
+    before = signal.signal(signal.SIGINT, lambda *_: os._exit(_fail("stopped", STOPPED)))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def _parse(argv: list[str]) -> _Told:
@@ -93,6 +108,8 @@ def _parse(argv: list[str]) -> _Told:
     file = argv[:1] if argv and not argv[0].startswith("-") else []
     own, flags = parser.parse_known_args(argv[len(file) :])
     own.file = Path(file[0]) if file else None
+    if not own.runs:
+        raise SweepError("--runs is empty; name a folder")
     if own.engine == "local" and (wrong := [name for name in _OF_RAY if getattr(own, name) is not None]):
         raise SweepError(f"--{wrong[0]} is for --engine ray")
     if own.resume:
@@ -136,13 +153,13 @@ def _new(told: _Told) -> tuple["Sweep", str]:
 
     own, runs = told.own, Path(told.own.runs).resolve()
     file = files.read(own.file)
-    argv, arguments = _fixed(told.flags)
+    argv, arguments = _fixed(told.flags, [parameter.name for parameter in file.parameters])
     objective, notes = plan.objective(file, arguments)
-    rules = _rules(own.prune, file, arguments, objective)
+    rules = plan.rules(own.prune, file, arguments, objective)
     if not own.quiet:
         workers = own.workers or max(1, len(devices()))
         planned = plan.lines(file, arguments, objective, own.count, workers, runs)
-        print(*file.notes, *notes, *planned, _pruning(rules), sep="\n", flush=True)
+        print(*file.notes, *notes, *planned, plan.pruning(rules), sep="\n", flush=True)
     sweep = store.Sweep(
         id=store.new_id(runs, file.name),
         runs=runs,
@@ -157,7 +174,7 @@ def _new(told: _Told) -> tuple["Sweep", str]:
     return sweep, file.text
 
 
-def _fixed(flags: Sequence[str]) -> tuple[tuple[str, ...], "Arguments"]:
+def _fixed(flags: Sequence[str], searched: Sequence[str]) -> tuple[tuple[str, ...], "Arguments"]:
     """What all runs are told, as words that mean the same in any folder, and parsed. Raises SweepError."""
     from training.arguments import ArgumentError
     from training.checks import RunError, load_tokenizer
@@ -166,8 +183,14 @@ def _fixed(flags: Sequence[str]) -> tuple[tuple[str, ...], "Arguments"]:
     named = {word.split("=")[0].lstrip("-").replace("-", "_") for word in flags if word.startswith("--")}
     if wrong := sorted(named & _OURS.keys()):
         raise SweepError(f"--{wrong[0]} cannot be given to a sweep: {_OURS[wrong[0]]}")
+    if twice := sorted(named & set(searched)):
+        raise SweepError(
+            f"--{twice[0]} is also a parameter of the sweep file, which would set it; leave one of them out"
+        )
     try:
         arguments = parse(flags)
+        if not 0 <= arguments.config.seed < 2**32:
+            raise SweepError(f"--seed must be from 0 to {2**32 - 1}, got {arguments.config.seed}")
         load_tokenizer(arguments.model, arguments.config)
     except (ArgumentError, RunError) as error:
         raise SweepError(str(error)) from error
@@ -188,34 +211,6 @@ def _places(arguments: "Arguments") -> list[str]:
     stated = {"model_name_or_path": arguments.model.model_name_or_path, "dataset_name": arguments.data.dataset_name}
     found = {name: Path(value) for name, value in stated.items() if value and value != "embedded"}
     return [f"--{name}={path.resolve()}" for name, path in found.items() if path.exists() and not path.is_absolute()]
-
-
-def _rules(prune: str, file: "SweepFile", arguments: "Arguments", objective: "Objective") -> "Rules":
-    """When runs are stopped early: as the file says, else by the bound; by what compares across runs.
-
-    Where the objective is neither reward accuracy nor the sigmoid loss at one beta, only broken runs are stopped,
-    unless --prune asks for more: then accuracy compares them.
-    """
-    from training.sweeps.plan import COMMON_BETA_LOSS
-    from training.sweeps.pruning import Rules
-
-    constants = {parameter.name: parameter.grid()[0] for parameter in file.parameters if parameter.constant}
-    sigmoid = arguments.config.loss_type == ["sigmoid"] and not {"loss_type", "label_smoothing"} & constants.keys()
-    beta = objective.common_beta if objective.metric == COMMON_BETA_LOSS else None
-    if objective.metric == f"eval/{names.LOSS}" and sigmoid:
-        beta = float(constants.get("beta", arguments.config.beta))
-    judged = beta is not None or objective.metric == f"eval/{names.ACCURACY}"
-    method = prune if prune != "auto" else "none" if not judged else "hyperband" if file.early_terminate else "bound"
-    given = file.early_terminate if method == "hyperband" and file.early_terminate else {}
-    limits = {name: given[name] for name in ("min_iter", "eta", "s", "max_iter") if name in given}
-    plain = {"method": method, "objective": "accuracy" if beta is None else "common_beta_loss", "common_beta": beta}
-    return Rules.of({**plain, **limits})
-
-
-def _pruning(rules: "Rules") -> str:
-    what = "reward accuracy" if rules.common_beta is None else f"the loss at beta {rules.common_beta:g}"
-    others = "" if rules.method == "none" else f"; those that fall behind ({rules.method}, by {what})"
-    return f"pruning    broken runs{others}"
 
 
 def _drive(sweep: "Sweep", own: argparse.Namespace) -> int:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import torch
 from jinja2 import TemplateError
 from transformers import PretrainedConfig
 from trl import ModelConfig, get_peft_config, get_quantization_config
@@ -34,6 +35,8 @@ def build(
     where --fast cannot be had. Raises RunError if the model cannot be trained as asked.
     """
     model, config = told.model, told.config
+    if config.activation_offloading and not torch.accelerator.is_available():
+        raise RunError("--activation_offloading moves activations from an accelerator (a GPU): there is none here")
     config.disable_tqdm = True
     config.eval_on_start = True
     config.model_init_kwargs = {
@@ -98,6 +101,7 @@ def _fast(
         "--sync_ref_model": config.sync_ref_model,
         "--ld_alpha": config.ld_alpha is not None,
         "--disable_dropout false": not config.disable_dropout,
+        "--neftune_noise_alpha": config.neftune_noise_alpha is not None,  # noise by the length of padded rows
         "FSDP or DeepSpeed": config.distributed_state.distributed_type not in ("NO", "MULTI_CPU", "MULTI_GPU"),
     }
     hindering = [name for name, hinders in hindrances.items() if hinders]

@@ -18,7 +18,7 @@ from training import processes
 from training.data.tokens import Limits
 from training.fast import batches
 from training.kept import Kept
-from training.reference import ReferenceStore, fingerprint, pair_keys
+from training.reference import ReferenceStore, Segments, fingerprint, pair_keys
 
 COLUMNS = ("ref_chosen_logps", "ref_rejected_logps")
 CHUNK = 64  # batches between two entries in the store: what a kill costs
@@ -40,8 +40,9 @@ class References:
         self._shared = shared
         self._limits = limits
         self._kept = kept
-        self._base = base
+        self.base = base
         self._tell = tell
+        self._store: ReferenceStore | None = None
 
     def columns(self, trainer: Any, dataset: Dataset, name: str) -> Dataset:
         """`dataset` with the columns; NaN where training ends before it comes to a pair."""
@@ -50,12 +51,12 @@ class References:
         )
         if name == "eval":
             self.digest = sha256(b"".join(bytes(key) for key in keys)).hexdigest()
-        store = self._store(trainer)
+        store = self._store = self._store or self._opened(trainer)
         known: Logps = processes.agreed(lambda: store.find(keys))
         wanted = np.arange(len(keys)) if name == "eval" else _to_be_seen(trainer, dataset)
         missing = wanted[np.isnan(known[wanted, 0])]
         for rows, values in self._compute(trainer, dataset, missing):
-            known[rows] = values
+            known[rows] = np.where(np.isfinite(values), values, np.inf)  # computed: a loss that is not finite says so
             if processes.is_first():
                 store.add([keys[row] for row in rows], values)
         self.counts[name] = {"found": len(wanted) - len(missing), "computed": len(missing)}
@@ -64,14 +65,12 @@ class References:
             table = table.append_column(column, pa.array(values))
         return Dataset(table, fingerprint=f"{dataset._fingerprint}-{self.fingerprint}")  # else hashed at a high price
 
-    def _store(self, trainer: Any) -> ReferenceStore:
+    def _opened(self, trainer: Any) -> ReferenceStore:
         precision = f"{trainer.model.dtype}, {trainer.accelerator.mixed_precision}"
-        base = (self._base, precision)
+        base = (self.base, precision)
         self.fingerprint = self._kept.get("fingerprint", base, lambda: fingerprint(trainer.model, precision))
-        key = (str(self._shared), self.fingerprint)
-        return self._kept.get(
-            "reference", key, lambda: ReferenceStore(self._shared, self.fingerprint, self._tell), most=2
-        )
+        segments = self._kept.get("reference", (str(self._shared), self.fingerprint), Segments, most=2)
+        return ReferenceStore(self._shared, self.fingerprint, self._tell, segments)
 
     def _compute(
         self, trainer: Any, dataset: Dataset, missing: npt.NDArray[np.int64]

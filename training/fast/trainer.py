@@ -57,7 +57,7 @@ class ReferenceTrainer(DPOTrainer):
         return loss
 
     def get_eval_dataloader(self, eval_dataset: Any = None) -> Any:
-        if self.references is None or self.args.world_size > 1 or _OF_BATCHES.intersection(self.loss_types):
+        if not self._packs_batches():
             return super().get_eval_dataloader(eval_dataset)
         sizes = batches.positions(self.eval_dataset, self.args.max_length)
         room = batches.budget(sizes, self.args.eval_batch_size, self.args.device.type)
@@ -65,11 +65,17 @@ class ReferenceTrainer(DPOTrainer):
         loader = DataLoader(self.eval_dataset, batch_sampler=sampler, collate_fn=self.data_collator)
         return self.accelerator.prepare(loader)
 
+    def _packs_batches(self) -> bool:
+        """Whether evaluations may go by other batches than TRL's."""
+        is_split = self.args.world_size > 1 or self.accelerator.split_batches
+        return self.references is not None and not is_split and not _OF_BATCHES.intersection(self.loss_types)
+
     def evaluation_loop(self, *args: Any, **options: Any) -> EvalLoopOutput:
         loss = untrained_loss(self.args, self.model)
         if self.references is None or self.state.global_step or loss is None:
             return super().evaluation_loop(*args, **options)
-        start = self.references.fingerprint, self.references.digest
+        batches_by = self.args.eval_batch_size, self._packs_batches()  # of a pair's logits, means of means are logged
+        start = (self.references.fingerprint, self.references.digest, *batches_by)
         metrics = self._kept.find("start", start)
         if metrics is None:
             output = super().evaluation_loop(*args, **options)

@@ -21,7 +21,7 @@ from training.sweeps.table import plain, settings
 from training.watch import margins
 
 CONFIDENCE = 0.95
-SHOWN = 10  # ranked runs, and failed ones
+SHOWN = 10  # ranked runs, and tied ones
 ACCURACY, COMMON_BETA_LOSS = f"eval/{names.ACCURACY}", f"eval/{names.COMMON_BETA_LOSS}"
 
 

@@ -175,7 +175,8 @@ class Driver:
             self._screen.warn(f"{trial.name} failed: {reason}")
         else:
             best_value = f"best {objective.metric} {value:.4f} at step {at}" if value is not None else "not evaluated"
-            self._screen.note(f"end    {trial.name}  {known}: {best_value}{f'; {reason}' if reason else ''}")
+            show = self._screen.say if known == "pruned" else self._screen.note  # a table has no room for the reason
+            show(f"end    {trial.name}  {known}: {best_value}{f'; {reason}' if reason else ''}")
 
     def _row(self, trial: Trial, state: str) -> Row:
         return row(replace(trial, params=self._shown(trial)), state, self._sweep.runs)

@@ -18,6 +18,7 @@ from training.sweeps import estimate
 from training.sweeps.estimate import Length, Pace
 from training.sweeps.file import SweepFile
 from training.sweeps.parameters import Parameter
+from training.sweeps.pruning import Rules
 
 DEFAULT_COUNT = 20
 WIDTH = 120
@@ -75,6 +76,32 @@ def _common_beta(file: SweepFile, told: Arguments) -> float:
     if found.values and not found.probabilities:
         return float(f"{math.exp(statistics.median(math.log(beta) for beta in found.values)):.3g}")
     return float(f"{found.quantile(0.5):.3g}")
+
+
+def rules(prune: str, file: SweepFile, told: Arguments, objective: Objective) -> Rules:
+    """When runs are stopped early: as the file says, else by the bound; by what compares across runs.
+
+    Where the objective is neither reward accuracy nor the sigmoid loss at one beta, only broken runs are stopped,
+    unless --prune asks for more: then accuracy compares them.
+    """
+    constants = {parameter.name: parameter.grid()[0] for parameter in file.parameters if parameter.constant}
+    sigmoid = told.config.loss_type == ["sigmoid"] and not {"loss_type", "label_smoothing"} & constants.keys()
+    beta = objective.common_beta if objective.metric == COMMON_BETA_LOSS else None
+    if objective.metric == f"eval/{names.LOSS}" and sigmoid:
+        beta = float(constants.get("beta", told.config.beta))
+    judged = beta is not None or objective.metric == f"eval/{names.ACCURACY}"
+    method = prune if prune != "auto" else "none" if not judged else "hyperband" if file.early_terminate else "bound"
+    given = file.early_terminate if method == "hyperband" and file.early_terminate else {}
+    limits = {name: given[name] for name in ("min_iter", "eta", "s", "max_iter") if name in given}
+    plain = {"method": method, "objective": "accuracy" if beta is None else "common_beta_loss", "common_beta": beta}
+    return Rules.of({**plain, **limits})
+
+
+def pruning(rules: Rules) -> str:
+    """The plan's line on runs that are stopped early."""
+    what = "reward accuracy" if rules.common_beta is None else f"the loss at beta {rules.common_beta:g}"
+    others = "" if rules.method == "none" else f"; those that fall behind ({rules.method}, by {what})"
+    return f"pruning    broken runs{others}"
 
 
 def runs_in_all(file: SweepFile, count: int | None) -> int:

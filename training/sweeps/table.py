@@ -21,6 +21,7 @@ from training.record.schema import RecordError
 from training.sweeps.trial import Trial
 
 INTERVAL = 30.0  # seconds between two lines of progress, without a terminal
+_OTHERS = 46  # columns of a terminal that are neither name nor parameters
 _AROUND = 6  # lines of a terminal that are not runs: head, totals, the shell's own
 _ENDED = ("finished", "pruned", "failed")
 _ACCURACY, _LOSSES = f"eval/{names.ACCURACY}", (f"eval/{names.COMMON_BETA_LOSS}", f"eval/{names.LOSS}")
@@ -122,8 +123,9 @@ class Screen:
         """The state of the sweep now; without a terminal a line every INTERVAL seconds."""
         if self._live is not None:
             size = os.get_terminal_size(self.stream.fileno())  # Console asks stdin, which may be no terminal
-            self._live.console.size = ConsoleDimensions(size.columns, size.lines)
-            self._live.update(_table(view, size.lines), refresh=True)
+            width, height = size.columns or 80, size.lines or 24  # a terminal may not know its size
+            self._live.console.size = ConsoleDimensions(width, height)
+            self._live.update(_table(view, height, width), refresh=True)
         elif time.monotonic() - self._told >= INTERVAL:
             self.say(totals(view), *(_line(shown) for shown in view.rows if shown.state == "running"))
 
@@ -147,19 +149,36 @@ class Screen:
                 print(line, file=self.stream, flush=True)
 
 
-def _table(view: View, height: int) -> Table:
-    """The rows that fit the terminal: those that run, then those that ended last."""
+def _table(view: View, height: int, width: int) -> Table:
+    """The rows that fit the terminal: those that run, then those that ended last. Where their names and those of the
+    parameters do not fit, a run is called by its number, and a head is no wider than its values.
+    """
     running = [one for one in view.rows if one.state == "running"]
     ended = [one for one in view.rows if one.state != "running"]
-    shown = [*running, *reversed(ended)][: max(1, height - _AROUND)]
-    table = Table(caption=Text(totals(view)), caption_justify="left", box=None, pad_edge=False)
+    shown = sorted([*running, *reversed(ended)][: max(1, height - _AROUND)], key=view.rows.index)
     varying = list(dict.fromkeys(name for one in view.rows for name in one.params))
-    for head in ("run", *varying, "step", "accuracy", "loss", "state"):
-        table.add_column(Text(plain(head)), no_wrap=True, overflow="ellipsis")
-    for one in sorted(shown, key=view.rows.index):
-        values = (_short(one.params.get(name, "")) for name in varying)
-        table.add_row(*(Text(plain(cell)) for cell in (one.name, *values, *_progress(one), one.state)))
+    columns = {"run": [one.name for one in shown]}
+    columns |= {name: [_short(one.params.get(name, "")) for one in shown] for name in varying}
+    if sum(2 + max(map(len, [name, *cells])) for name, cells in columns.items()) > width - _OTHERS:
+        columns["run"] = [one.name.rpartition("-")[2] for one in shown]
+        columns = {_head(name, cells): cells for name, cells in columns.items()}
+    table = Table(caption=Text(totals(view)), caption_justify="left", box=None, pad_edge=False)
+    for head in columns:
+        table.add_column(_cell(head), no_wrap=head == "run")  # those that may wrap are cut first; no cell does
+    for head in ("step", "accuracy", "loss", "state"):
+        table.add_column(head, no_wrap=True)
+    for one, *cells in zip(shown, *columns.values(), strict=True):
+        table.add_row(*map(_cell, (*cells, *_progress(one), one.state)))
     return table
+
+
+def _head(name: str, cells: Sequence[str]) -> str:
+    width = max(5, *map(len, cells))
+    return name if len(name) <= width else f"{name[: width - 1]}…"
+
+
+def _cell(text: object) -> Text:
+    return Text(plain(text), no_wrap=True, overflow="ellipsis")
 
 
 def _line(one: Row) -> str:

@@ -30,7 +30,7 @@ def main() -> int:
     to stderr. When stdin closes, because its sweep ended or was killed, so does the worker: a run that trains
     stops after its current step, with a checkpoint.
     """
-    signal.signal(signal.SIGTERM, _interrupt)
+    signal.signal(signal.SIGTERM, lambda *_: os._exit(0))  # a KeyboardInterrupt is swallowed by some imports
     answers = os.fdopen(os.dup(1), "wb", buffering=0)
     os.dup2(2, 1)
     tasks: queue.SimpleQueue[Task] = queue.SimpleQueue()
@@ -39,6 +39,7 @@ def main() -> int:
         load_libraries()
         from training.kept import Kept
 
+        signal.signal(signal.SIGTERM, _interrupt)
         kept = Kept(lasting=True)
         while True:
             task = tasks.get()
