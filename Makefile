@@ -37,7 +37,7 @@ test: .venv/.installed-test
 	@.venv/bin/python -m ruff check .
 	@.venv/bin/python -m ruff format --check -q . || { echo "make: run .venv/bin/python -m ruff format ." >&2; exit 1; }
 	@.venv/bin/python -m mypy
-	@.venv/bin/python -m pytest "$(TESTS)"
+	@OMP_NUM_THREADS=1 .venv/bin/python -m pytest -n auto --dist loadfile "$(TESTS)"
 
 bench: .venv/.installed-test
 	@for name in $(patsubst tests/bench/%.py,%,$(wildcard tests/bench/*.py)); do \

@@ -16,6 +16,9 @@ from training.sweeps.trial import SweepError, Task
 
 ROOT = Path(__file__).resolve().parent.parent
 needs_ray = pytest.mark.skipif(importlib.util.find_spec("ray") is None, reason="Ray is not installed: pip install ray")
+needs_workers = pytest.mark.skipif(
+    " " in sys.executable, reason="Ray starts no worker with a Python in a folder whose name has a space"
+)
 
 
 def play(scenario: str, folder: Path) -> dict[str, object]:
@@ -34,6 +37,7 @@ def play(scenario: str, folder: Path) -> dict[str, object]:
 
 
 @needs_ray
+@needs_workers
 def test_when_a_node_is_killed_its_run_goes_on_elsewhere_and_none_is_doubled(tmp_path):
     """Six runs of 12 steps on two nodes. One node dies when its run has a third checkpoint in the store: that run ends
     twice, first as died and then as finished, the five others once. It goes on from a checkpoint, not from the start,
@@ -60,6 +64,7 @@ def test_when_a_node_is_killed_its_run_goes_on_elsewhere_and_none_is_doubled(tmp
 
 
 @needs_ray
+@needs_workers
 def test_a_killed_worker_is_replaced_and_stopping_ends_tasks_after_their_step(tmp_path):
     found = play("kill_and_stop", tmp_path)
     (died, *stopped) = found["ended"]
@@ -83,6 +88,7 @@ parameters:
 
 
 @needs_ray
+@needs_workers
 def test_a_sweep_on_ray_is_in_the_store_and_with_its_driver_and_shares_reference_scores(
     tmp_path, tiny_model, pairs_file
 ):
