@@ -10,7 +10,7 @@ from transformers.masking_utils import ALL_MASK_ATTENTION_FUNCTIONS, sdpa_mask
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
 IMPLEMENTATION = "packed_pairs"
-ALIKE = 0.75  # a sequence shorter than this share of a group's longest one begins another group
+ALIKE = 0.9  # a sequence shorter than this share of a group's longest one begins another group
 
 
 class PackedPairs:
