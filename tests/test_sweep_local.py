@@ -187,26 +187,6 @@ def test_what_libraries_print_goes_to_the_log(engine, tmp_path):
     assert (tmp_path / "logs" / "worker-0.log").read_text() == "loaded\n"
 
 
-def test_cores_are_shared_by_the_workers_unless_the_user_says_otherwise(monkeypatch):
-    monkeypatch.setattr(local.os, "sched_getaffinity", lambda _: set(range(8)))
-    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
-    assert [local.threads(workers) for workers in (1, 3, 8, 20)] == [8, 2, 1, 1]
-    monkeypatch.setenv("OMP_NUM_THREADS", "5")
-    assert local.threads(3) == 5
-
-
-def test_the_gpus_are_those_that_the_process_may_use(monkeypatch):
-    import torch
-
-    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
-    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
-    assert local.devices() == ("0", "1")
-    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "3,GPU-a8")
-    assert local.devices() == ("3", "GPU-a8")
-    monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
-    assert local.devices() == ()
-
-
 def test_a_worker_that_is_stopped_while_it_loads_ends_even_where_a_library_swallows_it():
     code = """if True:
         import os, signal, sys, time

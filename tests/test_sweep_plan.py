@@ -283,3 +283,28 @@ def test_a_duration_has_two_digits(seconds: float) -> None:
 
 def test_a_length_costs_its_pairs_and_its_evaluations() -> None:
     assert estimate.Pace(0.5, 3, "").seconds(Length(steps=10, pairs=80, evaluations=4)) == 80 * 0.5 + 4 * 3
+
+
+def test_workers_are_as_many_as_the_largest_of_the_models_allows(tmp_path: Path, monkeypatch: Any) -> None:
+    """Two for up to 10 million parameters here. The built-in model has 2.3; of a model elsewhere nothing is known."""
+    monkeypatch.setattr(plan.room, "workers", lambda size: 2 if size and size < 10_000_000 else 1)
+    monkeypatch.setattr(
+        plan.estimate, "parameters", {"embedded": 2_300_000, "small": 9_000_000, "large": 11_000_000}.get
+    )
+
+    def found(*models: str, count: int | None = None) -> int:
+        more = {"model_name_or_path": {"values": list(models)}} if models else {}
+        return plan.workers(sweep(tmp_path, parameters={"beta": BETAS, **more}), told(), count)
+
+    assert found() == 2
+    assert found("embedded", "small") == 2
+    assert found("small", "large") == 1
+    assert found("small", "elsewhere") == 1
+    assert found(count=1) == 1
+
+
+def test_a_cluster_decides_how_many_workers_there_are(tmp_path: Path) -> None:
+    file = sweep(tmp_path)
+    objective, _ = plan.objective(file, told())
+    lines = plan.lines(file, told(), objective, None, None, tmp_path)
+    assert "workers    as many as the nodes have room for" in lines

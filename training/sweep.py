@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, NamedTuple, NoReturn
 
 from training.record.schema import RecordError
 from training.run import FAILED, FINISHED, MISUSED, STOPPED
-from training.sweeps.local import LocalEngine, devices, threads
+from training.sweeps import room
+from training.sweeps.local import LocalEngine
 from training.sweeps.trial import Engine, SweepError
 
 if TYPE_CHECKING:
@@ -95,7 +96,9 @@ def _stopped_at_once() -> Iterator[None]:
 def _parse(argv: list[str]) -> _Told:
     parser = _Parser(prog="python -m training.sweep", allow_abbrev=False, usage=_USAGE, description=_DESCRIPTION)
     parser.add_argument("--count", type=_positive, help="how many runs, at most; with --resume, of the whole sweep")
-    parser.add_argument("--workers", type=_positive, help="runs at once; default: one for each GPU, or one")
+    parser.add_argument(
+        "--workers", type=_positive, help="runs at once; default: one for each GPU; without one two, if memory allows"
+    )
     parser.add_argument("--resume", metavar="SWEEP_ID", help="go on with a sweep that was stopped or killed")
     parser.add_argument("--runs", default=str(ROOT / "runs"), help="folder of all runs")
     parser.add_argument("--prune", choices=RULES, default="auto", help="when runs that fall behind are stopped")
@@ -157,7 +160,8 @@ def _new(told: _Told) -> tuple["Sweep", str]:
     objective, notes = plan.objective(file, arguments)
     rules = plan.rules(own.prune, file, arguments, objective)
     if not own.quiet:
-        workers = own.workers or max(1, len(devices()))
+        local = own.engine == "local"
+        workers = own.workers or (plan.workers(file, arguments, own.count) if local else None)
         planned = plan.lines(file, arguments, objective, own.count, workers, runs)
         print(*file.notes, *notes, *planned, plan.pruning(rules), sep="\n", flush=True)
     sweep = store.Sweep(
@@ -266,9 +270,19 @@ def _engine(sweep: "Sweep", own: argparse.Namespace) -> Engine:
         from training.sweeps.ray_engine import RayEngine
 
         return RayEngine(own.address, own.workers, own.gpus_per_trial, store=own.store, runs=sweep.runs)
-    gpus = devices()
-    workers = own.workers or max(1, len(gpus))
-    return LocalEngine(workers, threads(workers), sweep.folder / "logs", gpus)
+    workers = own.workers or _workers(sweep)
+    return LocalEngine(workers, room.threads(workers), sweep.folder / "logs", room.devices())
+
+
+def _workers(sweep: "Sweep") -> int:
+    from training.arguments import ArgumentError
+    from training.sweeps import plan
+    from training.sweeps.worker import parse
+
+    try:
+        return plan.workers(sweep.file(), parse(sweep.argv), sweep.count)
+    except ArgumentError as error:
+        raise SweepError(str(error)) from error
 
 
 def _fail(message: str, status: int) -> int:

@@ -2,10 +2,11 @@
 
 Parts: short, long (training step, evaluation pass and peak memory; CPU seconds, the same batches in turn, in one
 process), sweep (8 whole runs, learning rate x beta, against 8 processes of stock TRL one after the other; wall clock),
-share (how long a second trial in a warm process takes to its first step, and what record, callbacks, scores and samples
-take of a run).
+sweep-by-two (the same with stock TRL two at a time), share (how long a second trial in a warm process takes to its
+first step, and what record, callbacks, scores and samples take of a run).
 """
 
+import functools
 import itertools
 import json
 import os
@@ -14,6 +15,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -77,9 +79,14 @@ def write_data(folder: Path) -> dict[str, Path]:
     return files
 
 
-def stock_sweep(files: dict[str, Path], folder: Path) -> list[float]:
-    took = []
-    for number, (beta, rate) in enumerate(itertools.product(BETAS, LEARNING_RATES)):
+def stock_sweep(files: dict[str, Path], folder: Path, at_once: int) -> tuple[float, list[float]]:
+    """Seconds of all eight processes, `at_once` side by side on equal shares of the processor, and of each."""
+    threads = str(max(1, (os.cpu_count() or 1) // at_once))
+    environment = {**os.environ, "HF_DATASETS_CACHE": str(folder / "cache")}
+    environment |= {"OMP_NUM_THREADS": threads, "MKL_NUM_THREADS": threads} if at_once > 1 else {}
+
+    def run(place: tuple[int, tuple[float, float]]) -> float:
+        number, (beta, rate) = place
         told = {
             **SHARED,
             "beta": beta,
@@ -95,10 +102,13 @@ def stock_sweep(files: dict[str, Path], folder: Path) -> list[float]:
         }
         start = time.perf_counter()
         command = [sys.executable, "-m", "tests.bench.rival.stock_run", json.dumps(told)]
-        environment = {**os.environ, "HF_DATASETS_CACHE": str(folder / "cache")}
         subprocess.run(command, cwd=ROOT, check=True, capture_output=True, env=environment)
-        took.append(time.perf_counter() - start)
-    return took
+        return time.perf_counter() - start
+
+    start = time.perf_counter()
+    with ThreadPoolExecutor(at_once) as pool:
+        each = list(pool.map(run, enumerate(itertools.product(BETAS, LEARNING_RATES))))
+    return time.perf_counter() - start, each
 
 
 def our_sweep(files: dict[str, Path], folder: Path, *more: str) -> tuple[float, list[float]]:
@@ -125,37 +135,39 @@ def our_sweep(files: dict[str, Path], folder: Path, *more: str) -> tuple[float, 
     return took, [run.seconds or 0.0 for run in runs]
 
 
-def sweep() -> None:
+def sweep(at_once: int = 1) -> None:
     work = f"{STEPS} steps of {BATCH} pairs, 3 evaluations of {EVALUATION} pairs"
-    print(f"sweep of 8 runs: 4 layers x 256, built-in pairs, {work}")
+    print(f"sweep of 8 runs: 4 layers x 256, built-in pairs, {work}; stock TRL {at_once} at a time")
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
         files = write_data(folder)
         (folder / "data").mkdir()
         (folder / "data" / "train.jsonl").symlink_to(files["train"])
         (folder / "data" / "test.jsonl").symlink_to(files["eval"])
-        ours, each = our_sweep(files, folder)
-        took = stock_sweep(files, folder)
-        row("sweep of 8, wall clock", sum(took), ours, "s")
-        print("stock runs " + " ".join(f"{seconds:.0f}" for seconds in took))
-        print("our runs   " + " ".join(f"{seconds:.1f}" for seconds in each))
+        ours, our_runs = our_sweep(files, folder)
+        stock, stock_runs = stock_sweep(files, folder, at_once)
+        row("sweep of 8, wall clock", stock, ours, "s")
+        print("stock runs " + " ".join(f"{seconds:.0f}" for seconds in stock_runs))
+        print("our runs   " + " ".join(f"{seconds:.1f}" for seconds in our_runs))
 
 
 def share() -> None:
     with tempfile.TemporaryDirectory() as temporary:
         command = [sys.executable, "-m", "tests.bench.rival.share", temporary]
         done = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True)
-    found = json.loads(done.stdout.splitlines()[-1])
-    start, total = found.pop("start"), found.pop("total")
-    print(f"second run of a warm process (built-in recipe): {start:.2f} s to its first step, {total:.1f} s in all")
-    parts = ", ".join(f"{kind} {seconds:.2f} s" for kind, seconds in found.items())
-    print(f"beside training and evaluation: {parts}; together {sum(found.values()) / total:.1%}")
+    print("the built-in recipe: record, callbacks, exact scores and samples, beside training and evaluation")
+    for name, found in json.loads(done.stdout.splitlines()[-1]).items():
+        start, total = found.pop("start"), found.pop("total")
+        parts = ", ".join(f"{kind} {seconds:.2f} s" for kind, seconds in found.items())
+        together = f"{parts}; together {sum(found.values()) / total:.1%}"
+        print(f"{name:6} {start:5.2f} s to the first step, {total:.1f} s in all, of it {together}")
 
 
 def main(parts: list[str]) -> None:
     print(f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores")
+    others = {"sweep": sweep, "sweep-by-two": functools.partial(sweep, 2), "share": share}
     for part in parts or ["short", "long", "sweep", "share"]:
-        {"sweep": sweep, "share": share}.get(part, lambda part=part: steps(part))()
+        others.get(part, functools.partial(steps, part))()
 
 
 if __name__ == "__main__":

@@ -180,22 +180,6 @@ class _Worker:
         return f"its worker ended with exit status {self._status}; see {self._log}"
 
 
-def devices() -> tuple[str, ...]:
-    """The GPUs that this process may use, as CUDA_VISIBLE_DEVICES names them."""
-    import torch
-
-    count = torch.cuda.device_count()
-    named = os.environ.get("CUDA_VISIBLE_DEVICES")
-    return tuple(named.split(",") if named else map(str, range(count)))[:count]
-
-
-def threads(workers: int) -> int:
-    """The processor's threads for each of so many workers, unless OMP_NUM_THREADS says it."""
-    stated = os.environ.get("OMP_NUM_THREADS", "")
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return int(stated) if stated.isdecimal() and int(stated) else max(1, cores // workers)
-
-
 def _environment(threads: int, device: str | None) -> dict[str, str]:
     paths = os.pathsep.join(filter(None, (str(_ROOT), os.environ.get("PYTHONPATH"))))
     limits = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "RAYON_NUM_THREADS"), str(threads))

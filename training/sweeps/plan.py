@@ -12,9 +12,10 @@ from typing import Any
 import torch
 
 from training.arguments import Arguments
+from training.data.arguments import EMBEDDED
 from training.record import metrics as names
 from training.record.schema import Run
-from training.sweeps import estimate
+from training.sweeps import estimate, room
 from training.sweeps.estimate import Length, Pace
 from training.sweeps.file import SweepFile
 from training.sweeps.parameters import Parameter
@@ -112,10 +113,22 @@ def runs_in_all(file: SweepFile, count: int | None) -> int:
     return min(limits, default=DEFAULT_COUNT)
 
 
+def workers(file: SweepFile, told: Arguments, count: int | None) -> int:
+    """Runs at once on this machine, where the user does not say how many."""
+    searched = [parameter for parameter in file.parameters if parameter.name == "model_name_or_path"]
+    models = [str(model) for parameter in searched for model in parameter.grid()]
+    sizes = [estimate.parameters(model) for model in models or [told.model.model_name_or_path or EMBEDDED]]
+    known = [size for size in sizes if size is not None]
+    return min(room.workers(max(known) if len(known) == len(sizes) else None), runs_in_all(file, count))
+
+
 def lines(
-    file: SweepFile, told: Arguments, objective: Objective, count: int | None, workers: int, runs: Path
+    file: SweepFile, told: Arguments, objective: Objective, count: int | None, workers: int | None, runs: Path
 ) -> list[str]:
-    """The plan as it is printed, at most WIDTH columns wide; `runs` is the folder of all runs."""
+    """The plan as it is printed, at most WIDTH columns wide.
+
+    `workers` is None where the nodes of a cluster decide it; `runs` is the folder of all runs.
+    """
     number = runs_in_all(file, count)
     alike = _alike(file, told, runs)
     lengths, ends = _lengths(file, told, estimate.rows(told, alike))
@@ -124,8 +137,8 @@ def lines(
         *_search(file),
         ("objective", _judged(objective)),
         ("steps", _steps(lengths, ends, number, told)),
-        ("workers", str(workers)),
-        ("time", _time(lengths, number, workers, estimate.recorded(runs, alike) or estimate.arithmetic(told))),
+        ("workers", "as many as the nodes have room for" if workers is None else str(workers)),
+        ("time", _time(lengths, number, workers or 1, estimate.recorded(runs, alike) or estimate.arithmetic(told))),
     ]
     return [_cut(f"{label:<10} {text}") for label, text in told_lines]
 

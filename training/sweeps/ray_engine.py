@@ -2,7 +2,9 @@
 
 import logging
 import os
+import shlex
 import socket
+import sys
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -158,7 +160,10 @@ class RayEngine:
         while not self._ready():
             left = limit - time.monotonic()
             if left <= 0:
-                raise SweepError(f"the cluster has no room for a worker of {self._needs}; it has {self._resources()}")
+                raise SweepError(
+                    f"no worker of {self._needs} has begun in {_ROOM:g} s, the cluster has {self._resources()}; "
+                    "see `ray status` and the nodes' logs"
+                )
             self._ray.wait([slot.started for slot in self._slots], timeout=min(left, 1.0))
 
     def _resources(self) -> str:
@@ -176,7 +181,13 @@ class RayEngine:
         except self._ray.exceptions.RayError as error:
             self._replace(slot)
             self._lost.add(task.name)
-            return Ended(task.number, "stopped" if self._stopping else "died", _line(error))
+            return Ended(task.number, "stopped" if self._stopping else "died", self._loss(error))
+
+    def _loss(self, error: BaseException) -> str:
+        """Why a worker is gone, without the numbers by which Ray knows it."""
+        if isinstance(error, self._ray.exceptions.ActorUnavailableError):
+            return "its node has died or cannot be reached"
+        return _line(error, after="The actor is dead because ")
 
     def _replace(self, slot: _Slot) -> None:
         """Puts another actor in the place of one; it begins when the cluster has room."""
@@ -205,7 +216,10 @@ def _connect(address: str | None) -> ModuleType:
     except ImportError as error:
         raise SweepError("--engine ray needs Ray, which is not installed: pip install ray") from error
     if address is not None:
+        _check_python(address)
         _check_reachable(address)
+    # Else it prints to stdout what befalls its nodes and workers; we tell that in a line of our own.
+    ray._private.worker._worker_logs_enabled = False
     try:
         if address is not None:
             ray.init(address, runtime_env={"py_modules": [str(_PACKAGE)]}, **_SILENT)
@@ -220,17 +234,32 @@ def _connect(address: str | None) -> ModuleType:
 
 def _begin(ray: ModuleType) -> None:
     """Starts a cluster. Its server would ask the metadata addresses of three clouds where it is, by HTTP: no proxy is
-    there to let it.
+    there to let it. Python's path goes into a line of bash unquoted: it may have a space.
     """
     proxy = os.environ.get("http_proxy")
     paths = os.pathsep.join(filter(None, (str(_PACKAGE.parent), os.environ.get("PYTHONPATH"))))
-    workers = {"env_vars": {"PYTHONPATH": paths, "http_proxy": proxy or ""}}
+    workers = {
+        "env_vars": {"PYTHONPATH": paths, "http_proxy": proxy or ""},
+        "py_executable": shlex.quote(sys.executable),
+    }
     os.environ["http_proxy"] = "http://127.0.0.1:9"
     try:
         ray.init("local", include_dashboard=False, object_store_memory=_OBJECTS, runtime_env=workers, **_SILENT)
     finally:
         del os.environ["http_proxy"]
         os.environ |= {"http_proxy": proxy} if proxy is not None else {}
+
+
+def _check_python(address: str) -> None:
+    """Raises SweepError if this node's Python has a path with a space, for one: Ray gives it to bash unquoted, and no
+    worker would ever begin. A client (ray://) is no node.
+    """
+    if not address.startswith("ray://") and shlex.quote(sys.executable) != sys.executable:
+        raise SweepError(
+            f"Ray starts no worker with a Python in {os.path.dirname(sys.executable)}: a folder's name there has a "
+            "space or another sign that a shell takes apart; install Python's environment in a folder without, and "
+            "run `ray start` from there (without --address this works)"
+        )
 
 
 def _check_reachable(address: str) -> None:
@@ -249,7 +278,7 @@ def _shown(resources: dict[str, float]) -> str:
     return f"{resources.get('CPU', 0):g} CPU and {resources.get('GPU', 0):g} GPU"
 
 
-def _line(error: BaseException) -> str:
-    """What went wrong, without line breaks and colours."""
-    text = " ".join(str(error).split()) or type(error).__name__
+def _line(error: BaseException, after: str = "") -> str:
+    """What went wrong, without line breaks; what comes after some words, if they are there."""
+    text = " ".join(str(error).split()).split(after or None, 1)[-1] or type(error).__name__
     return text if len(text) < 300 else f"{text[:297]}..."
