@@ -1,8 +1,9 @@
-"""What tests/test_ray_engine.py does with Ray, in a process of its own: python ray_scenarios.py SCENARIO FOLDER."""
+"""What tests/test_ray_engine.py does with Ray, in a process of its own: python ray_scenarios.py SCENARIO FOLDER ..."""
 
 import json
 import os
 import signal
+import subprocess
 import sys
 import time
 from collections.abc import Callable
@@ -10,11 +11,14 @@ from pathlib import Path
 
 import psutil
 
+from training.alive import trains
+from training.record import reader
+from training.record.writer import RunWriter
 from training.sweeps.ray_engine import RayEngine
 from training.sweeps.trial import Ended, SweepError, Task
 
 STEPS = 12
-LIMIT = 90.0  # seconds for anything to happen
+LIMIT = 120.0  # seconds for anything to happen
 
 
 def until(told: str, happened: Callable[[], bool]) -> None:
@@ -77,20 +81,35 @@ def drive(engine: RayEngine, runs: Path, count: int, watch: Callable[[], None]) 
     return ended
 
 
+def begin(runs: Path, name: str, steps: int) -> None:
+    """A run as its killed worker leaves it."""
+    writer = RunWriter(runs, name)
+    writer.publish({"config": {}, "sweep": "sweep"})
+    writer.notice(0, "worker", f"{os.getpid()}")
+    for step in range(1, steps + 1):
+        writer.log(step, None, {"train/loss": 1 / step, "begun": 0})
+    (writer.checkpoints / f"checkpoint-{steps}").mkdir()
+    (writer.checkpoints / f"checkpoint-{steps}" / "trainer_state.json").write_text(str(steps))
+
+
 def two_nodes(folder: Path) -> dict[str, object]:
-    """Six tasks on two nodes; one node is killed when its task is in the middle, another one comes in its place."""
+    """Six tasks on two nodes; one node is killed when its task is in the middle, another one comes in its place. Two of
+    the runs have begun before, one in the folder of runs, one in the store alone.
+    """
     from ray.cluster_utils import Cluster
 
     cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "object_store_memory": 80 * 2**20})
     node = cluster.add_node(num_cpus=1, object_store_memory=80 * 2**20)
     runs, store = folder / "runs", folder / "store"
+    begin(runs, "sweep-00", 2)
+    begin(store, "sweep-01", 2)
     engine = RayEngine(cluster.address, gpus_per_trial=0, store=f"file://{store}", runs=runs, make=train_in_steps)
     until("both workers have begun", lambda: engine.free() == 2)
     killed: list[str] = []
 
     def watch() -> None:
         for path in () if killed else sorted(store.glob("sweep-*")):
-            pid = int(json.loads((path / "notices.jsonl").read_text().splitlines()[0])["message"])
+            pid = int(json.loads((path / "notices.jsonl").read_text().splitlines()[-1])["message"])
             of_node = any(process.pid == node.all_processes["raylet"][0].process.pid for process in _parents(pid))
             if of_node and (path / "checkpoints" / "checkpoint-3").exists() and not (path / "summary.json").exists():
                 killed.append(path.name)
@@ -106,6 +125,36 @@ def two_nodes(folder: Path) -> dict[str, object]:
 
 def _parents(pid: int) -> list[psutil.Process]:
     return psutil.Process(pid).parents() if psutil.pid_exists(pid) else []
+
+
+def sweep(folder: Path, *words: str) -> dict[str, object]:
+    """The whole command on two nodes, one of which is killed when it trains a run that has a checkpoint in the store.
+    `words` are its own, before those of the engine.
+    """
+    from ray.cluster_utils import Cluster
+
+    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "object_store_memory": 80 * 2**20})
+    node = cluster.add_node(num_cpus=1, object_store_memory=80 * 2**20)
+    raylet = node.all_processes["raylet"][0].process.pid
+    store = folder / "store"
+    engine = ["--engine=ray", f"--address={cluster.address}", "--gpus_per_trial=0", f"--store=file://{store}"]
+    command = [sys.executable, "-m", "training.sweep", *words, *engine]
+    process = subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    killed: list[str] = []
+
+    def kill() -> bool:
+        for path in () if killed else sorted(store.glob("[!.]*")):
+            progress, ended = reader.read_progress(path)
+            of_node = any(parent.pid == raylet for parent in _parents(progress.get("pid", 0)))
+            if not ended and of_node and list((path / "checkpoints").glob("checkpoint-*")):
+                killed.append(path.name)
+                cluster.remove_node(node, allow_graceful=False)
+        return bool(killed) or process.poll() is not None
+
+    until("a run on the second node has a checkpoint", kill)
+    out, err = process.communicate(timeout=LIMIT)
+    cluster.shutdown()
+    return {"status": process.returncode, "out": out, "err": err, "killed": killed}
 
 
 def until_asked() -> Callable[[Task], Ended]:
@@ -140,6 +189,7 @@ def kill_and_stop(folder: Path) -> dict[str, object]:
     for number in (0, 1):
         engine.start(Task(number, f"sweep-{number}", (str(files[number]),), {}))
     until("both tasks run", lambda: all(file.exists() and file.read_text() for file in files[:2]))
+    known = [trains(int(file.read_text())) for file in files[:2]]
     os.kill(int(files[0].read_text()), signal.SIGKILL)
     died: list[Ended] = []
     until("the death is noticed", lambda: bool(died.extend(engine.ended(1)) or died))
@@ -155,7 +205,13 @@ def kill_and_stop(folder: Path) -> dict[str, object]:
     engine.close()
     left = [process.name() for process in psutil.Process().children(recursive=True)]
     told = [[one.number, one.status, one.error] for one in (*died, *sorted(stopped, key=lambda one: one.number))]
-    return {"ended": told, "open_to": sorted(open_to), "left": left, "begun": (folder / "never").exists()}
+    return {
+        "ended": told,
+        "open_to": sorted(open_to),
+        "left": left,
+        "begun": (folder / "never").exists(),
+        "known": known,
+    }
 
 
 def no_room(folder: Path) -> dict[str, object]:
@@ -167,5 +223,6 @@ def no_room(folder: Path) -> dict[str, object]:
 
 
 if __name__ == "__main__":
-    scenario = {"two_nodes": two_nodes, "kill_and_stop": kill_and_stop, "no_room": no_room}[sys.argv[1]]
-    print(json.dumps(scenario(Path(sys.argv[2]))))
+    scenarios: dict[str, Callable[..., dict[str, object]]]
+    scenarios = {"two_nodes": two_nodes, "sweep": sweep, "kill_and_stop": kill_and_stop, "no_room": no_room}
+    print(json.dumps(scenarios[sys.argv[1]](Path(sys.argv[2]), *sys.argv[3:])))

@@ -310,3 +310,28 @@ def test_a_snapshot_costs_no_space(tmp_path, monkeypatch):
     Mirror(str(tmp_path / "store"), here).push("sweep-01")
     assert set(links) == {2}
     assert [path.name for path in here.iterdir()] == ["sweep-01"]
+
+
+def test_a_sweep_is_claimed_once_and_again_by_whoever_goes_on_with_it_but_by_no_other(tmp_path, store):
+    """Two folders of runs with one store: a sweep of the same file and day has the same name in both."""
+    here, there = tmp_path / "here", tmp_path / "there"
+    for folder, head in ((here, b"{1}"), (there, b"{2}")):
+        (folder / ".shared" / "sweeps" / "sweep").mkdir(parents=True)
+        (folder / ".shared" / "sweeps" / "sweep" / "sweep.json").write_bytes(head)
+    Mirror(store, here).claim("sweep")
+    Mirror(store, here).claim("sweep")
+    with pytest.raises(SweepError, match=r"^the store .+ has another sweep called sweep; give this one another `name`"):
+        Mirror(store, there).claim("sweep")
+    assert content(store) == {".shared/sweeps/sweep/sweep.json": b"{1}"}
+
+
+def test_a_run_begun_without_a_store_is_offered_and_one_that_the_store_has_is_left_as_it_is(tmp_path, store):
+    here, there = tmp_path / "here", tmp_path / "there"
+    evaluate(begin(here), 1)
+    Mirror(store, here).offer("sweep-01")
+    sent = content(store)
+    assert sent == {f"sweep-01/{path}": data for path, data in on_disk(here / "sweep-01").items()}
+    evaluate(begin(there), 2)
+    Mirror(store, there).offer("sweep-01")
+    Mirror(store, there).offer("sweep-02")
+    assert content(store) == sent

@@ -251,3 +251,49 @@ def test_a_second_ctrl_c_does_not_wait(sweep):
 
     with pytest.raises(KeyboardInterrupt):
         drive(sweep, train)
+
+
+def test_a_model_named_in_the_file_counts_for_the_plan_and_is_found_from_anywhere(
+    tmp_path, tiny_model, pairs_file, monkeypatch, capsys
+):
+    """Without the file's model the built-in recipe would be planned: another beta and length. TRL's beta is 0.1."""
+    home, elsewhere = tmp_path / "home", tmp_path / "elsewhere"
+    home.mkdir()
+    elsewhere.mkdir()
+    (home / "small").symlink_to(tiny_model)
+    (home / "models.yaml").write_text(
+        "method: grid\nmetric: {name: eval/loss, goal: minimize}\n"
+        "parameters: {model_name_or_path: {values: [small]}, seed: {values: [1, 2]}, max_steps: {value: 7}}\n"
+    )
+    runs = tmp_path / "runs"
+
+    def train(task: Task) -> Ended:
+        if task.number == 1 and len(engine.tasks) == 2:
+            return Ended(1, "stopped", "No space left on device")
+        trained(store.load(runs, store.ids(runs)[0]), task, 0.5, 0.6)
+        return Ended(task.number, "finished")
+
+    engine = FakeEngine(train)
+    monkeypatch.setattr("training.sweep._engine", lambda *_: engine)
+    monkeypatch.chdir(home)
+    assert main(["models.yaml", f"--runs={runs}", f"--dataset_name={pairs_file}", "--eval_steps=7"]) == 1
+    assert "steps      7 a run, 14 in all" in capsys.readouterr().out
+    monkeypatch.chdir(elsewhere)
+    monkeypatch.setattr(store, "lives", lambda *_: False)
+    main(["--resume", store.ids(runs)[0], "--runs", str(runs), "-q"])
+    assert [task.number for task in engine.tasks] == [0, 1, 1]
+    for task in engine.tasks:
+        assert task.rules["common_beta"] == 0.1
+        assert f"--model_name_or_path={tiny_model.resolve()}" in task.argv
+
+
+def test_a_sweep_that_a_full_disk_stops_has_failed(sweep, monkeypatch, capsys):
+    def train(task: Task) -> Ended:
+        trained(sweep, task, 0.5, status="stopped")
+        return Ended(task.number, "stopped", "No space left on device")
+
+    monkeypatch.setattr("training.sweep._engine", lambda *_: FakeEngine(train))
+    assert main(["--resume", sweep.id, "--runs", str(sweep.runs)]) == 1
+    out, err = capsys.readouterr()
+    assert f"resume     python -m training.sweep --resume {sweep.id}" in out
+    assert err.endswith(f"{sweep.id}-00 stopped, and the sweep with it: No space left on device\n")

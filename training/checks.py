@@ -1,5 +1,7 @@
 """What is asked of model, tokenizer and disk before a run begins."""
 
+import errno
+import os
 import shutil
 from pathlib import Path
 
@@ -16,9 +18,16 @@ from trl import DPOConfig, ModelConfig
 from training import hub
 from training.arguments import model_path
 
+_UNWRITABLE = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
+_TORCH_WRITES = "inline_container.cc"  # its only sign of a write that failed
+
 
 class RunError(Exception):
     """A run that cannot be made as asked; the message says why, and what to do."""
+
+
+class SpaceError(RunError):
+    """No room for what a run writes."""
 
 
 def load_tokenizer(model: ModelConfig, config: DPOConfig) -> tuple[PretrainedConfig, PreTrainedTokenizerBase]:
@@ -61,10 +70,31 @@ def check_space(runs: Path, model: torch.nn.Module, config: DPOConfig) -> None:
     needed = weights * (2 + 3 * kept) + 2**24  # best and its successor; weights and two moments per checkpoint
     free = shutil.disk_usage(runs).free
     if free < needed:
-        raise RunError(
-            f"no disk space: {runs} has {free / 1e9:.1f} GB free, the checkpoints need about {needed / 1e9:.1f} GB; "
+        raise SpaceError(
+            f"no disk space: {runs} has {_size(free)} free, the checkpoints need about {_size(needed)}; "
             "free some, or give another --runs"
         )
+
+
+def _size(bytes: float) -> str:
+    return f"{bytes / 1e9:.1f} GB" if bytes >= 1e9 else f"{bytes / 1e6:.0f} MB"
+
+
+def unwritable(error: BaseException) -> str | None:
+    """Why nothing can be written where the run is, in one line, if that is what went wrong: no fault of the run's.
+
+    Libraries in Rust give the system's words without its number, and torch neither.
+    """
+    if isinstance(error, SpaceError):
+        return str(error)
+    text = str(error)
+    if _TORCH_WRITES in text:
+        said = "a checkpoint could not be written, as when no space is left"
+    elif any(os.strerror(code) in text for code in _UNWRITABLE):
+        said = one_line(error)
+    else:
+        return None
+    return f"{said}; make room to write, and go on with --resume"
 
 
 def one_line(error: BaseException) -> str:

@@ -16,7 +16,7 @@ from training import checkpoints, environment, inputs, resume
 from training.answers import Answers
 from training.arguments import Arguments
 from training.callback import BEST, Judge, JudgeCallback, RecordCallback, StopCallback, Stopped
-from training.checks import check_space, load_tokenizer, one_line
+from training.checks import check_space, load_tokenizer, one_line, unwritable
 from training.exact import common_beta_loss
 from training.inputs import Inputs
 from training.kept import Kept
@@ -36,7 +36,10 @@ _HALTS = (KeyboardInterrupt, Stopped)
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a run ended. `best` is the evaluation of the best checkpoint (W&B keys), taken at `best_step`."""
+    """How a run ended. `best` is the evaluation of the best checkpoint (W&B keys), taken at `best_step`.
+
+    `error` says why it failed or was pruned. It `can_go_on` after a failure that was none of its own: a full disk.
+    """
 
     directory: Path
     status: Status
@@ -45,6 +48,7 @@ class Outcome:
     best_step: int | None
     best: Mapping[str, float]
     error: str | None = None
+    can_go_on: bool = False
 
 
 def train(told: Arguments, kept: Kept | None = None, judge: Judge | None = None) -> Outcome:
@@ -97,6 +101,7 @@ class _Training:
     ) -> None:
         self.told, self.config = told, told.config
         self.data, self.writer, self.earlier = data, writer, earlier
+        self.can_go_on = False
         self.judge = JudgeCallback(judge, lambda: self.trainer.scores, self._notice) if judge else None
         goes_on = earlier is not None and earlier.checkpoint is not None
         self.answers = Answers(told, data, writer, kept, earlier.base_answers if earlier and goes_on else None)
@@ -127,7 +132,10 @@ class _Training:
         for note in self.told.notes:
             self._notice(0, "argument", note)
         status, error = self._train()
-        self.writer.finish(status, error)
+        try:
+            self.writer.finish(status, error)
+        except OSError as lost:  # as far as anybody can read, it has not ended
+            status, error, self.can_go_on = "failed", error or unwritable(lost) or one_line(lost), True
         return Outcome(
             self.writer.directory,
             status,
@@ -136,6 +144,7 @@ class _Training:
             record.best_step,
             record.best_metrics,
             error,
+            self.can_go_on,
         )
 
     def _publish(self, recorded: Mapping[str, Any]) -> None:
@@ -212,12 +221,19 @@ class _Training:
             except _HALTS:
                 return self._save_stopped()
             except Exception as error:
-                if is_first():
-                    environment.keep_traceback(self.writer.directory)
-                return "failed", one_line(error)
+                return self._broken(error)
             if stop.asked:
                 return "stopped", None
-            return ("pruned" if self.judge and self.judge.reason else "finished"), None
+            reason = self.judge.reason if self.judge else None
+            return ("pruned" if reason else "finished"), reason
+
+    def _broken(self, error: Exception) -> tuple[Status, str | None]:
+        """How a run ends by an error, which error.log explains."""
+        if is_first():
+            environment.keep_traceback(self.writer.directory)
+        reason = unwritable(error)
+        self.can_go_on = reason is not None
+        return "failed", reason or one_line(error)
 
     def _start(self) -> str | None:
         """The checkpoint to start from, if any."""
@@ -253,6 +269,8 @@ class _Training:
                 self.trainer._save_checkpoint(self.trainer.model, trial=None)
         except Diverged as error:
             return "failed", f"{error}; {self._last_good()}"
+        except Exception as error:
+            return self._broken(error)
         return "stopped", None
 
 

@@ -23,6 +23,7 @@ from training.sweeps.trial import Engine, SweepError
 if TYPE_CHECKING:
     from training.arguments import Arguments
     from training.sweeps.driver import Driver
+    from training.sweeps.parameters import Parameter
     from training.sweeps.store import Sweep
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -156,7 +157,7 @@ def _new(told: _Told) -> tuple["Sweep", str]:
 
     own, runs = told.own, Path(told.own.runs).resolve()
     file = files.read(own.file)
-    argv, arguments = _fixed(told.flags, [parameter.name for parameter in file.parameters])
+    argv, arguments = _fixed(told.flags, file.parameters)
     objective, notes = plan.objective(file, arguments)
     rules = plan.rules(own.prune, file, arguments, objective)
     if not own.quiet:
@@ -174,31 +175,45 @@ def _new(told: _Told) -> tuple["Sweep", str]:
         objective=objective,
         rules=rules.plain(),
         created=time.time(),
+        home=str(Path.cwd()),
     )
     return sweep, file.text
 
 
-def _fixed(flags: Sequence[str], searched: Sequence[str]) -> tuple[tuple[str, ...], "Arguments"]:
-    """What all runs are told, as words that mean the same in any folder, and parsed. Raises SweepError."""
-    from training.arguments import ArgumentError
+def _fixed(flags: Sequence[str], parameters: Sequence["Parameter"]) -> tuple[tuple[str, ...], "Arguments"]:
+    """What all runs are told by flags, as words that mean the same in any folder, and parsed. Raises SweepError."""
     from training.checks import RunError, load_tokenizer
-    from training.sweeps.worker import parse
 
     named = {word.split("=")[0].lstrip("-").replace("-", "_") for word in flags if word.startswith("--")}
     if wrong := sorted(named & _OURS.keys()):
         raise SweepError(f"--{wrong[0]} cannot be given to a sweep: {_OURS[wrong[0]]}")
-    if twice := sorted(named & set(searched)):
+    if twice := sorted(named & {parameter.name for parameter in parameters}):
         raise SweepError(
             f"--{twice[0]} is also a parameter of the sweep file, which would set it; leave one of them out"
         )
     try:
-        arguments = parse(flags)
+        arguments = _parsed(flags, parameters)
         if not 0 <= arguments.config.seed < 2**32:
             raise SweepError(f"--seed must be from 0 to {2**32 - 1}, got {arguments.config.seed}")
         load_tokenizer(arguments.model, arguments.config)
-    except (ArgumentError, RunError) as error:
+    except RunError as error:
         raise SweepError(str(error)) from error
-    return (*_anchored(flags), *_places(arguments)), arguments
+    return (*_anchored(flags), *_places(arguments, {parameter.name for parameter in parameters})), arguments
+
+
+def _parsed(flags: Sequence[str], parameters: Sequence["Parameter"]) -> "Arguments":
+    """Flags with what the file tells all runs: its constants, and the first of its models, without which the built-in
+    one would be meant. Raises SweepError.
+    """
+    from training.arguments import ArgumentError
+    from training.sweeps.targets import argv
+    from training.sweeps.worker import parse
+
+    shared = [each for each in parameters if each.constant or each.name == "model_name_or_path"]
+    try:
+        return parse([*flags, *argv({each.name: each.values[0] for each in shared})])
+    except ArgumentError as error:
+        raise SweepError(str(error)) from error
 
 
 def _anchored(flags: Sequence[str]) -> list[str]:
@@ -210,11 +225,13 @@ def _anchored(flags: Sequence[str]) -> list[str]:
     return words
 
 
-def _places(arguments: "Arguments") -> list[str]:
-    """Model and data, where they are files: named from the root, too."""
+def _places(arguments: "Arguments", searched: set[str]) -> list[str]:
+    """Model and data, where flags name files: named from the root, too."""
+    from training.sweeps.targets import anchored
+
     stated = {"model_name_or_path": arguments.model.model_name_or_path, "dataset_name": arguments.data.dataset_name}
-    found = {name: Path(value) for name, value in stated.items() if value and value != "embedded"}
-    return [f"--{name}={path.resolve()}" for name, path in found.items() if path.exists() and not path.is_absolute()]
+    found = anchored(stated, Path.cwd())
+    return [f"--{name}={value}" for name, value in found.items() if value != stated[name] and name not in searched]
 
 
 def _drive(sweep: "Sweep", own: argparse.Namespace) -> int:
@@ -246,7 +263,7 @@ def _end(sweep: "Sweep", driver: "Driver", own: argparse.Namespace) -> int:
             print(f"resume     {_resume(sweep, own)}")
         print(f"dashboard  python dashboard/app.py --runs {shlex.quote(_near(sweep.runs))}")
     if driver.stopped:
-        return STOPPED
+        return FAILED if driver.hindered else STOPPED
     return FAILED if driver.states and set(driver.states.values()) == {"failed"} else FINISHED
 
 
@@ -275,14 +292,10 @@ def _engine(sweep: "Sweep", own: argparse.Namespace) -> Engine:
 
 
 def _workers(sweep: "Sweep") -> int:
-    from training.arguments import ArgumentError
     from training.sweeps import plan
-    from training.sweeps.worker import parse
 
-    try:
-        return plan.workers(sweep.file(), parse(sweep.argv), sweep.count)
-    except ArgumentError as error:
-        raise SweepError(str(error)) from error
+    file = sweep.file()
+    return plan.workers(file, _parsed(sweep.argv, file.parameters), sweep.count)
 
 
 def _fail(message: str, status: int) -> int:

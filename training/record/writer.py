@@ -119,8 +119,7 @@ class RunWriter:
         run._announce()
         if writes:
             (directory / schema.SUMMARY).unlink(missing_ok=True)
-            for part in list(directory.rglob(".*.*")):  # half written, when the process was killed
-                shutil.rmtree(part) if part.is_dir() else part.unlink(missing_ok=True)
+            run._remove_parts()
         return run
 
     @property
@@ -183,9 +182,15 @@ class RunWriter:
     def finish(self, status: schema.Status, error: str | None = None) -> None:
         """Writes summary.json, which takes the place of latest.json: the run has ended."""
         if self.writes:
+            self._remove_parts()  # on a full disk they make the room for it
             content = {**self._progress, "status": status, "seconds": self.seconds, "error": error}
             _write_json(self.directory / schema.SUMMARY, content)
             (self.directory / schema.LATEST).unlink(missing_ok=True)
+
+    def _remove_parts(self) -> None:
+        """Deletes what is half written, by a process that was killed or that met a full disk."""
+        for part in list(self.directory.rglob(".*.*")):
+            shutil.rmtree(part, ignore_errors=True) if part.is_dir() else part.unlink(missing_ok=True)
 
     def _announce(self) -> None:
         """Renews latest.json, with the process that trains: a run must not be resumed while it lives."""

@@ -31,7 +31,8 @@ class Driver:
     """One sweep, driven by this process; others may drive it at the same time.
 
     `total` is how many runs the sweep has in all. A trial whose worker died is tried once more. The first Ctrl-C stops
-    every run after its current step, with a checkpoint; a second one does not wait.
+    every run after its current step, with a checkpoint; a second one does not wait. A disk that is full has `hindered`
+    the sweep and stops it too.
     """
 
     def __init__(self, sweep: Sweep, search: Search, engine: Engine, screen: Screen, total: int) -> None:
@@ -47,6 +48,7 @@ class Driver:
         self._values: dict[str, float] = {}
         self._clock = Clock()
         self.stopped = False
+        self.hindered: str | None = None
         self.worked = False
 
     @property
@@ -116,10 +118,13 @@ class Driver:
         return any(one.state == "running" for one in known)
 
     def _start(self, trial: Trial) -> None:
-        """Gives a trial to a worker, unless its run has ended already: then only the study did not know."""
+        """Gives a trial to a worker, unless its run has ended already: then only the study did not know.
+
+        A run that failed and that the study does not know of is tried again: the disk may have been full.
+        """
         self.worked = True
         directory = self._sweep.runs / trial.name
-        if (ended := recorded_end(directory)) is not None:
+        if (ended := recorded_end(directory)) is not None and ended[0] != "failed":
             self._tell(trial, *ended)
             return
         if begun(directory, self._sweep.id):
@@ -135,7 +140,8 @@ class Driver:
         sweep, beta = self._sweep, self._sweep.objective.common_beta
         ours = [f"--name={trial.name}", f"--sweep={sweep.id}", f"--runs={sweep.runs}"]
         ours += [f"--common_beta={beta}"] if beta is not None else []
-        return (*sweep.argv, *files.argv(trial.params), *ours)
+        params = files.anchored(trial.params, Path(sweep.home))
+        return (*sweep.argv, *files.argv(params), *ours)
 
     def _settle(self, ended: Ended) -> None:
         """What a task's end means for its trial; the run's own record counts more than its worker's last word."""
@@ -143,16 +149,21 @@ class Driver:
         directory = self._sweep.runs / trial.name
         state, reason = recorded_end(directory) or (ended.status, None)
         reason = reason or ended.error
+        state = "stopped" if state == "failed" and ended.status == "stopped" else state
+        hindered = state == "stopped" and reason is not None and not self.stopped
+        if (state == "refused" or hindered) and not store.runs_of(self._sweep):
+            raise SweepError(f"{trial.name} cannot be trained: {reason}")
         if state == "stopped" or (state == "died" and self.stopped):
             self._left.add(trial.number)
             self._rows[trial.number] = self._row(trial, "stopped")
+            if hindered:  # as the next one would be
+                self._screen.warn(f"{trial.name} stopped, and the sweep with it: {reason}")
+                self.stopped, self.hindered = True, reason
         elif state == "died" and trial.number not in self._retried:
             self._retried.add(trial.number)
             self._waiting.append(trial)
             self._rows[trial.number] = self._row(trial, "waiting")
             self._screen.warn(f"{trial.name}: {reason}; it is tried once more")
-        elif state == "refused" and not store.runs_of(self._sweep):
-            raise SweepError(f"{trial.name} cannot be trained: {reason}")
         else:
             if state == "died" and begun(directory, self._sweep.id):
                 record_failure(directory, reason or "its worker died")

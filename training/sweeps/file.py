@@ -15,6 +15,7 @@ from training.sweeps.parameters import Parameter, parse
 from training.sweeps.trial import SweepError
 
 argv = targets.argv
+anchored = targets.anchored
 Method = Literal["grid", "random", "bayes"]
 METHODS = ("grid", "random", "bayes")
 GOALS = ("minimize", "maximize")
@@ -204,6 +205,8 @@ def _parameters(stated: Any, method: Method, notes: list[str]) -> tuple[Paramete
         notes.append(
             f"{', '.join(other)} varies: runs are evaluated on different pairs, so their metrics compare badly"
         )
+    if any(parameter.name == "seed" for parameter in searched):
+        notes.append("seed varies: pairs that it holds out or draws for evaluation differ, and their metrics with them")
     return parameters
 
 

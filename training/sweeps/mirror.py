@@ -20,6 +20,7 @@ _LAST = ("config.json", "trainer_state.json")  # without them nobody takes a fol
 _MARKS = ("size", "ETag", "etag", "md5Hash", "mtime", "LastModified", "last_modified", "updated", "created", "ino")
 _ENDED = ("finished", "pruned", "failed")
 _ATTEMPTS = 100
+_HEAD = "sweep.json"  # of a sweep's folder, written once
 
 Mark = tuple[Any, ...]
 
@@ -41,10 +42,31 @@ class Mirror:
             raise SweepError(f"the store {store} cannot be opened: {' '.join(str(error).split())}") from error
         if isinstance(self._fs, LocalFileSystem) and Path(root).resolve() == local.resolve():
             raise SweepError(f"the store {store} is the folder of runs itself; leave out --store")
-        self._root = str(root).rstrip("/")
+        self._store, self._root = store, str(root).rstrip("/")
         self._local = local
         self._pushed: dict[str, Mark] = {}
         self._pulled: dict[str, tuple[Mark, Mark]] = {}  # as it was there, and then here
+
+    def claim(self, sweep: str) -> None:
+        """Says in the store that the sweep is the one here. Raises SweepError if another one has its name there."""
+        key = f"{schema.SHARED}/sweeps/{sweep}/{_HEAD}"
+        if not (self._local / key).is_file():
+            return
+        try:
+            if self._fs.cat_file(self._at(key)) != (self._local / key).read_bytes():
+                raise SweepError(
+                    f"the store {self._store} has another sweep called {sweep}; give this one another `name` in its "
+                    "file, or another --store"
+                )
+        except FileNotFoundError:
+            self._put({key: self._local / key}, key)
+
+    def offer(self, name: str) -> None:
+        """Sends a run that the store does not have: it was begun without one."""
+        config = f"{name}/{schema.CONFIG}"
+        self._fs.invalidate_cache()
+        if (self._local / config).is_file() and not self._fs.exists(self._at(config)):
+            self.push(name)
 
     def push(self, name: str) -> None:
         """Sends what has changed in a run; what `latest.json` and `summary.json` tell of is there before they are."""

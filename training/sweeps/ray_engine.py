@@ -93,10 +93,16 @@ class RayEngine:
         return len(self._idle())
 
     def start(self, task: Task) -> None:
-        """Gives a task to a free worker."""
+        """Gives a task to a free worker. Raises SweepError if the store has another sweep of that name."""
         slot = next(slot for slot in self._slots if slot.ready and slot.task is None)
-        self._sweep = task.name.rpartition("-")[0]
-        slot.task, slot.result = task, slot.actor.run.remote(task)
+        sweep = task.name.rpartition("-")[0]
+        if self._mirror is not None:
+            if sweep != self._sweep:
+                self._mirror.claim(sweep)
+            self._mirror.offer(task.name)
+        self._sweep = sweep
+        run = slot.actor.run.options(name=f"python {task.name}")  # the process's name, by which training.alive knows it
+        slot.task, slot.result = task, run.remote(task)
 
     def ended(self, timeout: float) -> list[Ended]:
         """What ended since the last call; waits up to `timeout` seconds for the first."""
@@ -187,7 +193,7 @@ class RayEngine:
         """Why a worker is gone, without the numbers by which Ray knows it."""
         if isinstance(error, self._ray.exceptions.ActorUnavailableError):
             return "its node has died or cannot be reached"
-        return _line(error, after="The actor is dead because ")
+        return _cut(str(error).rpartition("The actor is dead because ")[2]) or type(error).__name__
 
     def _replace(self, slot: _Slot) -> None:
         """Puts another actor in the place of one; it begins when the cluster has room."""
@@ -256,7 +262,7 @@ def _check_python(address: str) -> None:
     """
     if not address.startswith("ray://") and shlex.quote(sys.executable) != sys.executable:
         raise SweepError(
-            f"Ray starts no worker with a Python in {os.path.dirname(sys.executable)}: a folder's name there has a "
+            f"Ray starts no worker with a Python in {Path(sys.executable).parent}: a folder's name there has a "
             "space or another sign that a shell takes apart; install Python's environment in a folder without, and "
             "run `ray start` from there (without --address this works)"
         )
@@ -278,7 +284,11 @@ def _shown(resources: dict[str, float]) -> str:
     return f"{resources.get('CPU', 0):g} CPU and {resources.get('GPU', 0):g} GPU"
 
 
-def _line(error: BaseException, after: str = "") -> str:
-    """What went wrong, without line breaks; what comes after some words, if they are there."""
-    text = " ".join(str(error).split()).split(after or None, 1)[-1] or type(error).__name__
+def _line(error: BaseException) -> str:
+    """What went wrong, in one line."""
+    return _cut(str(error)) or type(error).__name__
+
+
+def _cut(text: str) -> str:
+    text = " ".join(text.split())
     return text if len(text) < 300 else f"{text[:297]}..."

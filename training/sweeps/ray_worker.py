@@ -1,6 +1,7 @@
 """The part of the Ray engine that runs on a node: an actor that runs many trials, one after another."""
 
 import _thread
+import fcntl
 import os
 import shutil
 import signal
@@ -12,12 +13,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from training.record import schema
 from training.sweeps.mirror import Mirror
 from training.sweeps.trial import Ended, Task
 
 Run = Callable[[Task], Ended]
 
 PULSE = 2.0  # seconds between two looks at the store
+_FOLDER = "prefscope-ray-worker-"
 
 
 def warm() -> Run:
@@ -54,7 +57,7 @@ class Worker:
         self._make = make
         self._lock = threading.Lock()
         self._running = self._stopped = False
-        self._local = Path(tempfile.mkdtemp(prefix="prefscope-")) if store is not None else None
+        self._local = own_folder() if store is not None else None
         self._mirror = Mirror(store, self._local) if store is not None and self._local is not None else None
         threading.Thread(target=self._wait_for, args=(sign,), daemon=True).start()
 
@@ -90,7 +93,9 @@ class Worker:
             self._mirror.pull(task.name)
             sweep = task.name.rpartition("-")[0]
             with _Pushing(self._mirror, task.name, sweep):
-                return self._run(replace(task, argv=at_home(task, self._local)))
+                ended = self._run(replace(task, argv=at_home(task, self._local)))
+            shutil.rmtree(self._local / task.name / schema.CHECKPOINTS, ignore_errors=True)  # the store has them
+            return ended
         except OSError as error:
             return Ended(task.number, "died", f"the store cannot be used: {' '.join(str(error).split())}")
 
@@ -131,11 +136,35 @@ class _Pushing:
                 self._mirror.pull_sweep(self._sweep, but=self._name)
 
 
+def own_folder() -> Path:
+    """A new folder for temporary files, locked as long as this process lives. Those that killed workers left on this
+    node, with all their checkpoints, are removed.
+    """
+    for path in Path(tempfile.gettempdir()).glob(f"{_FOLDER}*"):
+        with suppress(OSError):  # its worker lives, or another user's did
+            os.close(_lock(path))
+            shutil.rmtree(path, ignore_errors=True)
+    hidden = Path(tempfile.mkdtemp(prefix=f".{_FOLDER}"))  # until it is locked, lest another worker removes it
+    _lock(hidden)
+    return hidden.rename(hidden.with_name(hidden.name[1:]))
+
+
+def _lock(folder: Path) -> int:
+    """The descriptor that holds the lock. Raises OSError if another process has it."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        os.close(descriptor)
+        raise
+    return descriptor
+
+
 def at_home(task: Task, local: Path) -> tuple[str, ...]:
-    """The task's words with this node's folder of runs; the last --runs counts, and a run to go on with is in it."""
-    words = list(task.argv)
-    for at, word in enumerate(words):
-        if word.split("=")[0] == "--resume":
-            words[at : at + (1 if "=" in word else 2)] = [f"--resume={task.name}"]
-            break
-    return (*words, f"--runs={local}")
+    """The task's words with this node's folder of runs. What that folder has of the run is gone on with, whether the
+    driver has seen it or not: it may have been killed before.
+    """
+    resumes = any(word.split("=")[0] == "--resume" for word in task.argv)
+    if resumes or (local / task.name / schema.CONFIG).is_file():
+        return (f"--resume={task.name}", f"--runs={local}")
+    return (*task.argv, f"--runs={local}")  # the last one counts

@@ -37,7 +37,8 @@ RunState = Literal["finished", "pruned", "stopped", "failed", "running", "dead"]
 @dataclass(frozen=True)
 class Sweep:
     """A sweep as it was started. `argv`: recipe and fixed flags for training.run; `storage`: a database URL instead of
-    the journal file, in which $NAME stands for an environment variable; `created`: seconds since 1970.
+    the journal file, in which $NAME stands for an environment variable; `created`: seconds since 1970; `home`: the
+    folder it was started in, from which relative paths among the searched values are seen.
     """
 
     id: str
@@ -49,6 +50,7 @@ class Sweep:
     objective: Objective
     rules: Mapping[str, Any]
     created: float
+    home: str = ""
 
     @property
     def folder(self) -> Path:
@@ -209,4 +211,4 @@ def _sweep(runs: Path, id: str, content: Mapping[str, Any]) -> Sweep:
             raise TypeError(f"{key} is {content[key]!r}")
     told = {key: content[key] for key in (*kinds, *optional)}
     told |= {"argv": tuple(map(str, told["argv"])), "objective": Objective(**told["objective"])}
-    return Sweep(id=id, runs=runs, **told)
+    return Sweep(id=id, runs=runs, home=str(content.get("home", "")), **told)

@@ -7,11 +7,13 @@ from collections.abc import Iterable, Mapping
 from contextlib import redirect_stderr
 from functools import cache
 from io import StringIO
+from pathlib import Path
 from typing import Any
 
 from trl import DPOConfig
 
 from training import arguments
+from training.data.arguments import EMBEDDED
 from training.sweeps.numbers import short
 from training.sweeps.parameters import Parameter
 from training.sweeps.trial import SweepError
@@ -46,6 +48,7 @@ _REFUSED = {
     "config": "one sweep has one recipe: give --config to training.sweep",
     "quiet": "a sweep's runs have no terminal of their own",
 }
+_PLACES = ("model_name_or_path", "dataset_name")  # may be files
 # What another argument must be for a value to be allowed; whether it is, is checked when the run is told all of them.
 _BESIDE = {"label_smoothing": "--loss_type=robust"}
 
@@ -91,6 +94,12 @@ def argv(params: Mapping[str, Any]) -> list[str]:
         else:
             words.append(f"--{head}={_word(name, value)}")
     return words + [f"--{head}={json.dumps(content)}" for head, content in nested.items()]
+
+
+def anchored(params: Mapping[str, Any], home: Path) -> dict[str, Any]:
+    """The parameters, with model and data named from the root where they are files, seen from `home`."""
+    files = {name: home / str(params[name]) for name in _PLACES if params.get(name) not in (None, EMBEDDED)}
+    return {**params, **{name: str(path.resolve()) for name, path in files.items() if path.exists()}}
 
 
 def check(parameters: Iterable[Parameter]) -> None:

@@ -32,7 +32,10 @@ class Task:
 
 @dataclass(frozen=True)
 class Ended:
-    """How a worker's task ended: "refused" before it began, "died" with its worker; `error` says why, in one line."""
+    """How a worker's task ended: "refused" before it began, "died" with its worker; `error` says why, in one line.
+
+    "stopped" with an `error`: nothing can be written where the runs are. The trial is to be gone on with.
+    """
 
     number: int
     status: End

@@ -9,7 +9,7 @@ import threading
 import traceback
 import warnings
 from collections.abc import Sequence
-from contextlib import redirect_stderr
+from contextlib import redirect_stderr, suppress
 from dataclasses import asdict
 from io import StringIO
 from pathlib import Path
@@ -43,7 +43,8 @@ def main() -> int:
         kept = Kept(lasting=True)
         while True:
             task = tasks.get()
-            print(f"--- {task.name}", file=sys.stderr, flush=True)
+            with suppress(OSError):  # a full disk
+                print(f"--- {task.name}", file=sys.stderr, flush=True)
             answers.write(orjson.dumps(asdict(run(task, kept))) + b"\n")
     except (KeyboardInterrupt, BrokenPipeError):
         return 0
@@ -60,7 +61,8 @@ def run(task: Task, kept: "Kept") -> Ended:
     except KeyboardInterrupt:
         return Ended(task.number, "stopped")
     except Exception as error:
-        traceback.print_exc()
+        with suppress(OSError):
+            traceback.print_exc()
         return Ended(task.number, "failed", one_line(error))
     finally:
         _clear()
@@ -68,7 +70,7 @@ def run(task: Task, kept: "Kept") -> Ended:
 
 def _train(task: Task, kept: "Kept") -> Ended:
     from training.arguments import ArgumentError
-    from training.checks import RunError, one_line
+    from training.checks import RunError, one_line, unwritable
     from training.dpo import train
     from training.preferences import PreferenceError
     from training.record.schema import RecordError
@@ -80,7 +82,10 @@ def _train(task: Task, kept: "Kept") -> Ended:
         judge = Judge(Rules.of(task.rules), Path(told.run.runs), told.run.sweep or "", task.name)
         outcome = train(told, kept, judge)
     except (ArgumentError, PreferenceError, RecordError, RunError, OSError) as error:
-        return Ended(task.number, "refused", one_line(error))
+        reason = unwritable(error)
+        return Ended(task.number, "stopped" if reason else "refused", reason or one_line(error))
+    if outcome.can_go_on:
+        return Ended(task.number, "stopped", outcome.error)
     if outcome.status in ("finished", "pruned", "stopped", "failed"):
         return Ended(task.number, outcome.status, outcome.error)
     return Ended(task.number, "failed", f"the run ended as {outcome.status}")
