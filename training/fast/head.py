@@ -9,7 +9,7 @@ from torch import Tensor
 from trl.kernels import ChunkedLogProbFunction
 
 TILE_LOGITS = 2**24  # logits in a tile: enough rows for the matrix products, few enough to stay near the cache
-FOLDED_ROWS, FOLDED_COLUMNS = 2048, 1024  # of a tile where no gradient is wanted
+FOLDED_ROWS, FOLDED_COLUMNS = 2048, 512  # of a tile where no gradient is wanted
 KEPT_BYTES = 2**29  # of probabilities kept for the backward pass, less than what TRL's tiles take on a CPU
 TRL_CHUNK_SIZE = 32768  # vocabulary width of a tile of TRL's kernel, as in trl.trainer.utils
 
@@ -60,30 +60,34 @@ def _without_gradient(
 
 
 def _fold(hidden: Tensor, weight: Tensor, bias: Tensor | None, tokens: Tensor, outputs: Outputs) -> dict[str, Tensor]:
+    """Of every tile its softmax, one pass in the cache, which is 1 / (sum of exponentials) where a row is highest."""
     rows, size = len(hidden), len(weight)
-    top, best = hidden.new_full((rows,), -torch.inf, dtype=torch.float32), torch.zeros_like(tokens)
+    top = hidden.new_full((rows,), -torch.inf, dtype=torch.float32)
     logit, total, weighted, squares = torch.zeros(4, rows)
-    for start in range(0, size, FOLDED_COLUMNS):
+    own, best, leads = tokens // FOLDED_COLUMNS, torch.zeros_like(tokens), torch.zeros_like(tokens, dtype=torch.bool)
+    for number, start in enumerate(range(0, size, FOLDED_COLUMNS)):
         tile = slice(start, min(start + FOLDED_COLUMNS, size))
         z = hidden @ weight[tile].t() if bias is None else F.linear(hidden, weight[tile], bias[tile].to(weight.dtype))
         z = z.float()
-        local = (tokens - start).clamp(0, z.shape[1] - 1)[:, None]
-        logit = torch.where((tokens >= start) & (tokens < tile.stop), z.gather(1, local)[:, 0], logit)
-        highest, place = z.max(dim=-1)
-        best = torch.where(highest > top, place + start, best)  # the first of equal ones, as argmax has it
+        here = (own == number).nonzero()[:, 0]
+        place = tokens[here] - start
+        logit[here] = z[here, place]
+        leads[here] = z[here].argmax(dim=-1) == place
+        highest, p = z.amax(dim=-1), z.softmax(dim=-1)
+        best = torch.where(highest > top, number, best)  # the first of equal ones, as argmax has it
         new_top = torch.maximum(top, highest)
-        e, scale = (z - new_top[:, None]).exp_(), (top - new_top).exp_()
-        top, total = new_top, total * scale + e.sum(dim=-1)
+        scale, part = (top - new_top).exp_(), (highest - new_top).exp_() / p.amax(dim=-1)
+        top, total = new_top, total * scale + part
         if "entropy" in outputs:
-            weighted = weighted * scale + _dot(e, z)
+            weighted = weighted * scale + part * _dot(p, z)
         if "log_sum_sq_probs" in outputs:
-            squares = squares * scale * scale + _dot(e, e)
+            squares = squares * scale * scale + part * part * _dot(p, p)
     normalizer = top + total.log()
     found = {"log_probs": logit - normalizer}
     found |= {"entropy": normalizer - weighted / total} if "entropy" in outputs else {}
     found |= {"log_sum_sq_probs": squares.log() - 2 * total.log()} if "log_sum_sq_probs" in outputs else {}
     found |= {"mean_logits": _mean_logits(hidden, weight, bias)} if "mean_logits" in outputs else {}
-    return found | ({"is_top1": best == tokens} if "is_top1" in outputs else {})
+    return found | ({"is_top1": leads & (best == own)} if "is_top1" in outputs else {})
 
 
 def _dot(left: Tensor, right: Tensor) -> Tensor:
