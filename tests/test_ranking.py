@@ -125,6 +125,21 @@ def test_the_answer_by_loss_claims_no_test():
     assert found.warnings[0].startswith("Beta differs (0.1–0.5): eval loss is not comparable")
 
 
+@pytest.mark.parametrize(
+    ("accuracies", "place"),
+    [
+        ((0.9, 0.7), "it is better than each other run, taken one at a time"),
+        ((0.8, 0.81), "it is one of 2 runs that cannot be told apart from the best"),
+        ((0.7, 0.9), "it is worse than the best"),
+    ],
+)
+def test_the_answer_by_loss_says_where_its_run_stands_by_accuracy(accuracies, place):
+    first, second = accuracies
+    runs = group(run("lowest", loss=0.4, accuracy=first), run("other", accuracy=second))
+    found = verdict.answer(runs, EVAL_LOSS, "last")
+    assert f"by reward accuracy {place} (unpaired z test, 95%)." in found.details[0]
+
+
 def test_no_winner_is_claimed_while_all_are_running():
     found = verdict.answer(group(run("a", status="running")), EVAL_LOSS, "last")
     assert found.best is None

@@ -74,11 +74,12 @@ def _certainty(best: Run, key: str, shares: Mapping[str, Proportion], tied: froz
         return "No other ranked run has an accuracy and a number of pairs, so there is nothing to test it against."
     if key == EVAL_ACCURACY:
         return _ties(shares, tied)
-    place = (
-        f"it is one of {len(tied)} runs that cannot be told apart from the best"
-        if best.id in tied
-        else "it is worse than the best"
-    )
+    if best.id not in tied:
+        place = "it is worse than the best"
+    elif len(tied) > 1:
+        place = f"it is one of {len(tied)} runs that cannot be told apart from the best"
+    else:
+        place = "it is better than each other run, taken one at a time"
     return f"Means alone allow no test of the loss; by reward accuracy {place} (unpaired z test, 95%)."
 
 
