@@ -197,7 +197,7 @@ def test_ctrl_c_and_kill_9_of_the_sweep_lose_nothing(tmp_path, tiny_model, pairs
     worker ends by itself, with a checkpoint. Gone on with again: two runs, each whole, none twice."""
     (tmp_path / "stops.yaml").write_text(BETAS % "0.1, 0.2")
     process = begin(
-        tmp_path, "stops.yaml", *flags(tmp_path, tiny_model, pairs_file, 120, 40), "--prune=none", "--workers=1"
+        tmp_path, "stops.yaml", *flags(tmp_path, tiny_model, pairs_file, 280, 40), "--prune=none", "--workers=1"
     )
     first = tmp_path / f"stops-{time.strftime('%Y-%m-%d')}-00"
     second = first.with_name(f"{first.name[:-2]}01")
@@ -229,7 +229,7 @@ def test_ctrl_c_and_kill_9_of_the_sweep_lose_nothing(tmp_path, tiny_model, pairs
     assert [known.state for known in Search(store.load(tmp_path, id)).trials()] == ["finished"] * 2
     assert len(runs_in(tmp_path)) == 3
     for number in range(2):
-        check_whole(first.with_name(f"{id}-{number:02d}"), 120, 40)
+        check_whole(first.with_name(f"{id}-{number:02d}"), 280, 40)
 
 
 @pytest.mark.parametrize(
