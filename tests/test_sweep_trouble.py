@@ -9,6 +9,7 @@ import pytest
 from safetensors import SafetensorError
 from transformers import Trainer
 
+from tests.fake_engine import FakeEngine
 from training import checks, dpo
 from training.arguments import parse
 from training.callback import Stopped
@@ -143,36 +144,8 @@ def test_other_errors_are_the_runs_own(error):
     assert checks.unwritable(error) is None
 
 
-FULL_DISK = ("stopped", "No space left on device")
-
-
-class OneWorker:
-    """An engine in this process: `train(task)` leaves a run behind, then the task has ended as `ends` says."""
-
-    workers = 1
-
-    def __init__(self, train, *ends: str | None) -> None:
-        self.train, self.ends = train, ends
-        self.tasks: list[Task] = []
-        self._ended: list[Ended] = []
-
-    def free(self) -> int:
-        return 1 - len(self._ended)
-
-    def start(self, task: Task) -> None:
-        self.tasks.append(task)
-        self.train(task)
-        self._ended.append(Ended(task.number, *self.ends))
-
-    def ended(self, timeout: float) -> list[Ended]:
-        found, self._ended = self._ended, []
-        return found
-
-    def stop(self) -> None:
-        pass
-
-    def close(self) -> None:
-        pass
+def hindered(task: Task) -> Ended:
+    return Ended(task.number, "stopped", "No space left on device")
 
 
 @pytest.fixture
@@ -186,12 +159,13 @@ def sweep(tmp_path) -> store.Sweep:
 def test_a_full_disk_costs_a_sweep_no_trial(sweep, capsys, monkeypatch):
     """The next run would meet it as well, so that the sweep stops. Gone on with, all three runs are trained."""
 
-    def begin(task: Task) -> None:
+    def begin(task: Task) -> Ended:
         writer = RunWriter(sweep.runs, task.name)
         writer.publish({"sweep": sweep.id, "config": {}, "data": {}})
         writer.finish("failed", "No space left on device")
+        return hindered(task)
 
-    engine = OneWorker(begin, *FULL_DISK)
+    engine = FakeEngine(begin)
     driver = Driver(sweep, Search(sweep), engine, Screen(quiet=True), 3)
     driver.run()
     assert driver.stopped
@@ -202,14 +176,15 @@ def test_a_full_disk_costs_a_sweep_no_trial(sweep, capsys, monkeypatch):
     assert driver.states == {name: "stopped"}
     assert capsys.readouterr().err == f"{name} stopped, and the sweep with it: No space left on device\n"
 
-    def train(task: Task) -> None:
+    def train(task: Task) -> Ended:
         writer = RunWriter(sweep.runs, task.name) if task.number else RunWriter.reopen(sweep.runs / name, {})
         if task.number:
             writer.publish({"sweep": sweep.id, "config": {}, "data": {}})
         writer.log(1, None, {"eval/rewards/accuracies": 0.6})
         writer.finish("finished")
+        return Ended(task.number, "finished")
 
-    again = OneWorker(train, "finished")
+    again = FakeEngine(train)
     monkeypatch.setattr(store, "lives", lambda *_: False)  # the first driver's process has ended
     Driver(sweep, Search(sweep), again, Screen(quiet=True), 3).run()
     assert again.tasks[0].argv == ("--resume", str(sweep.runs / name))
@@ -217,7 +192,7 @@ def test_a_full_disk_costs_a_sweep_no_trial(sweep, capsys, monkeypatch):
 
 
 def test_a_sweep_that_has_no_room_for_its_first_run_does_not_begin(sweep):
-    driver = Driver(sweep, Search(sweep), OneWorker(lambda task: None, *FULL_DISK), Screen(quiet=True), 3)
+    driver = Driver(sweep, Search(sweep), FakeEngine(hindered), Screen(quiet=True), 3)
     with pytest.raises(SweepError, match=r"-00 cannot be trained: No space left on device"):
         driver.run()
 

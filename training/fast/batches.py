@@ -1,7 +1,6 @@
 """Pairs in batches of like lengths, as many in each as a budget of tokens allows."""
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -42,8 +41,3 @@ def budget(sizes: npt.NDArray[np.int64], batch_size: int, device: str) -> int:
     """Positions in a batch: what `batch_size` of the longest pairs take, and no more than pays off on this device."""
     longest = batch_size * int(sizes.max(initial=1))
     return min(longest, BUDGET.get(device, longest))
-
-
-def collated(dataset: Dataset, collate: Any, batches: Sequence[Sequence[int]]) -> list[dict[str, Any]]:
-    """Each batch as tensors."""
-    return [collate([dataset[place] for place in batch]) for batch in batches]
