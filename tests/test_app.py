@@ -16,7 +16,7 @@ from dashboard import security
 from dashboard.components import context
 from dashboard.components.upload import content
 from dashboard.sources.catalog import Catalog
-from dashboard.sources.table import SourceError
+from dashboard.sources.imported import SourceError
 
 ROOT = Path(__file__).resolve().parent.parent
 APP = [sys.executable, str(ROOT / "dashboard" / "app.py")]

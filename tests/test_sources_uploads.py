@@ -9,7 +9,7 @@ from make_runs import make_run
 
 from dashboard.sources import wandb_runs
 from dashboard.sources.catalog import Catalog
-from dashboard.sources.table import SourceError
+from dashboard.sources.imported import SourceError
 from dashboard.sources.uploads import LARGEST, Uploads, content_id, safe_name
 
 EXPORT = b"Name,State,beta,eval/loss\na,finished,0.1,0.5\nb,finished,0.2,0.6\n"

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from dashboard.analysis import comparability, ranking, significance, verdict
 from dashboard.analysis.ranking import EVAL_ACCURACY, EVAL_LOSS
 from dashboard.sources import table, wandb_runs
-from dashboard.sources.table import SourceError
+from dashboard.sources.imported import SourceError
 
 
 def read(text: str | bytes):

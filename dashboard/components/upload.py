@@ -13,7 +13,7 @@ from dashboard.components.callbacks import callback
 from dashboard.components.context import catalog
 from dashboard.components.layout import notice
 from dashboard.components.shell import LIVE
-from dashboard.sources.table import SourceError
+from dashboard.sources.imported import SourceError
 from dashboard.sources.uploads import LARGEST, Upload
 
 _REMOVE = "upload-remove"

@@ -7,6 +7,8 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from dashboard.sources.imported import SourceError
+
 MOST_COLUMNS = 2_000
 MOST_ROWS = 200_000
 LONGEST_CELL = 20_000
@@ -15,10 +17,6 @@ _SEPARATORS = ",;\t"
 _COMMA_NUMBER = re.compile(r"[-+]?\d+,\d+(?:[eE][-+]?\d+)?", re.ASCII)
 _NUMBER = re.compile(r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?", re.ASCII)
 _SPECIAL = frozenset({"nan", "inf", "-inf", "+inf", "infinity", "-infinity", "+infinity"})
-
-
-class SourceError(Exception):
-    """A file that holds no runs this code can read; the message is one sentence for the user."""
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from itertools import islice
 from pathlib import Path
 
 from dashboard.sources import wandb_runs
-from dashboard.sources.table import SourceError
+from dashboard.sources.imported import SourceError
 from training.record.schema import SHARED, Run
 
 LARGEST = 24 * 2**20

@@ -4,12 +4,12 @@ import math
 import re
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import orjson
 
-from dashboard.sources.table import SourceError, Table, parse
+from dashboard.sources.imported import Imported, SourceError
+from dashboard.sources.table import Table, parse
 from training.record.schema import Run, Status
 
 NAME, STATE, RUN_ID, NOTES = "Name", "State", "ID", "Notes"
@@ -36,14 +36,6 @@ _METRIC = re.compile(
 _PANEL = re.compile(r".+__(MIN|MAX)")
 _UNKNOWN = frozenset({"", "na", "n/a", "null", "none"})
 _BOOLEANS = {"true": True, "false": False}
-
-
-@dataclass(frozen=True)
-class Imported:
-    """What a reader found: the runs, and notes to the user about what was dropped, assumed or wrong."""
-
-    runs: tuple[Run, ...]
-    notes: tuple[str, ...]
 
 
 def is_metric(column: str) -> bool:

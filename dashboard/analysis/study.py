@@ -1,0 +1,104 @@
+"""What the analysis looks at: runs with their curves, per-pair scores and samples, where their sources have them."""
+
+from collections.abc import Hashable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from dashboard.analysis import ranking
+from dashboard.analysis.ranking import At
+from training.record.schema import History, Run
+
+Floats = npt.NDArray[np.float64]
+Ints = npt.NDArray[np.int64]
+Bools = npt.NDArray[np.bool_]
+
+
+@dataclass(frozen=True, eq=False)
+class Scores:
+    """One evaluation, pair by pair: columns of shape (n,), in the order of `pairs` (pair ids, each once).
+
+    `chosen` and `rejected` are log-ratios, log policy - log reference, summed over the answer's tokens, in nats;
+    `chosen_logp` and `rejected_logp` are the policy's log-probabilities. `prompts` numbers the prompt of each pair
+    from 0: pairs of one prompt are no independent evidence.
+    """
+
+    step: int
+    pairs: tuple[str, ...]
+    prompts: Ints
+    chosen: Floats
+    rejected: Floats
+    chosen_logp: Floats
+    rejected_logp: Floats
+    chosen_tokens: Ints
+    rejected_tokens: Ints
+    truncated: Bools
+
+    def __len__(self) -> int:
+        return len(self.pairs)
+
+    @property
+    def h(self) -> Floats:
+        """Per pair the margin of log-ratios, in nats; DPO's loss is -log sigmoid(beta h) (arXiv:2305.18290, eq. 7)."""
+        return self.chosen - self.rejected
+
+    @property
+    def right(self) -> Floats:
+        """Per pair 1 if the margin is above 0, a half if it is 0, else 0; NaN stays NaN. Its mean is the accuracy."""
+        return (np.sign(self.h) + 1) / 2
+
+
+def codes(keys: Iterable[Hashable]) -> Ints:
+    """A number from 0 for each key, equal keys the same, in order of first appearance."""
+    known: dict[Hashable, int] = {}
+    return np.fromiter((known.setdefault(key, len(known)) for key in keys), dtype=np.int64)
+
+
+def scores(step: int, table: pa.Table, prompts: Mapping[str, Hashable] | None = None) -> Scores:
+    """The evaluation at `step` from `training.record.reader.read_scores`; `prompts` says by pair id which prompt.
+
+    Without `prompts` every pair counts as one of its own. Of a pair id that is there twice the first row counts.
+    """
+    first = {pair: row for row, pair in reversed(list(enumerate(table["pair_id"].to_pylist())))}
+    rows = np.array(sorted(first.values()), dtype=np.int64)
+    columns = {name: table[name].to_numpy()[rows] for name in table.column_names if name != "pair_id"}
+    pairs = tuple(sorted(first, key=first.__getitem__))
+    return Scores(
+        step,
+        pairs,
+        codes((prompts or {}).get(pair, pair) for pair in pairs),
+        columns["chosen_logp"] - columns["ref_chosen_logp"],
+        columns["rejected_logp"] - columns["ref_rejected_logp"],
+        columns["chosen_logp"],
+        columns["rejected_logp"],
+        columns["chosen_tokens"].astype(np.int64),
+        columns["rejected_tokens"].astype(np.int64),
+        columns["chosen_truncated"] | columns["rejected_truncated"],
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class Evidence:
+    """All that is known of one run. `scores` by step (0, the best and the last one, where a source has them)."""
+
+    run: Run
+    history: History = field(default_factory=dict)
+    scores: Mapping[int, Scores] = field(default_factory=dict)
+    samples: tuple[Mapping[str, Any], ...] = ()
+
+    def judged(self, at: At) -> Scores | None:
+        """The per-pair scores of the evaluation that the run is judged by, if its source has them."""
+        step = ranking.evaluation_step(self.run, at)
+        return None if step is None else self.scores.get(step)
+
+
+Study = Mapping[str, Evidence]
+"""Run id -> evidence, in the order in which the sources name the runs."""
+
+
+def study(evidence: Iterable[Evidence]) -> Study:
+    """The study of some runs."""
+    return {found.run.id: found for found in evidence}

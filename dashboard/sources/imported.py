@@ -1,0 +1,88 @@
+"""What every reader of foreign logs gives back: runs, their curves, and notes to the user."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from training.record.metrics import ACCURACY, LOSS
+from training.record.schema import History, Run, Series
+
+
+class SourceError(Exception):
+    """A source that holds no runs this code can read; the message is one sentence for the user."""
+
+
+@dataclass(frozen=True)
+class Corrections:
+    """What the user says about columns and metrics, over what their names tell.
+
+    `config` and `metrics` are column names as the source writes them; `renamed` maps a source's metric name to a W&B
+    key (`EvalRewardsMargins` to `eval/rewards/margins`). Whatever is named here wins over every rule of a reader.
+    """
+
+    config: frozenset[str] = frozenset()
+    metrics: frozenset[str] = frozenset()
+    renamed: Mapping[str, str] = field(default_factory=dict)
+
+
+NO_CORRECTIONS = Corrections()
+
+
+@dataclass(frozen=True)
+class Imported:
+    """What a reader found: runs, notes on what was dropped, assumed, mapped or wrong, and curves by run id.
+
+    `folders` has the run directory of each run in our own format: its scores and samples can be read there.
+    """
+
+    runs: tuple[Run, ...]
+    notes: tuple[str, ...] = ()
+    histories: Mapping[str, History] = field(default_factory=dict)
+    folders: Mapping[str, Path] = field(default_factory=dict)
+
+
+def with_evaluations(run: Run, history: History) -> Run:
+    """The run with what its curves tell and it does not say yet: last values, step, epoch, best evaluation.
+
+    `metrics` are the last value of each key; those that the source states itself win. `best` is the evaluation of the
+    highest reward accuracy after step 0, equal ones by the lower loss (our own rule: runs/README.md), the first where
+    the source has no accuracy but a loss; NaN never wins.
+    """
+    last = {key: series.values[-1] for key, series in history.items() if len(series)}
+    steps = [series.steps[-1] for series in history.values() if len(series)]
+    epochs = [series.epochs[-1] for series in history.values() if len(series) and math.isfinite(series.epochs[-1])]
+    step = run.best_step if run.best_step is not None and not run.best else best_step(history)
+    best = {key: value for key in history if key.startswith("eval/") and (value := at(history[key], step)) is not None}
+    return replace(
+        run,
+        metrics={**last, **run.metrics},
+        step=max(steps, default=None) if run.step is None else run.step,
+        epoch=max(epochs, default=None) if run.epoch is None else run.epoch,
+        best=run.best or best,
+        best_step=run.best_step if run.best else (step if best else None),
+        best_metric=run.best_metric or _metric(best),
+    )
+
+
+def _metric(best: Mapping[str, float]) -> str | None:
+    """What the best evaluation was chosen by."""
+    return next((key for key in (f"eval/{ACCURACY}", f"eval/{LOSS}") if key in best), None)
+
+
+def at(series: Series, step: int | None) -> float | None:
+    """The value logged at exactly this step, if there is one."""
+    return series.values[series.steps.index(step)] if step is not None and step in series.steps else None
+
+
+def best_step(history: History) -> int | None:
+    """The step, after 0, of the best evaluation by reward accuracy, then by loss; None without a finite one."""
+    accuracy, loss = history.get(f"eval/{ACCURACY}", Series()), history.get(f"eval/{LOSS}", Series())
+    losses = {step: value for step, value in zip(loss.steps, loss.values, strict=True) if math.isfinite(value)}
+    by_accuracy = [
+        (-value, losses.get(step, math.inf), step)
+        for step, value in zip(accuracy.steps, accuracy.values, strict=True)
+        if step > 0 and math.isfinite(value)
+    ]
+    by_loss = [(0.0, value, step) for step, value in losses.items() if step > 0]
+    return min(by_accuracy or by_loss, default=(0.0, 0.0, None))[2]
