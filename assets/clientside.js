@@ -19,7 +19,7 @@
     };
 
     // What Dash's own components, which arrive late, leave without a name for screen readers.
-    const NAMES = {'#upload input': 'W&B runs-table CSV', '#curves-smoothing [role=slider]': 'Smoothing'};
+    const NAMES = {'#upload input': 'Log of runs', '#curves-smoothing [role=slider]': 'Smoothing'};
     const nameControls = () => Object.entries(NAMES).forEach(([where, name]) => document
         .querySelectorAll(where).forEach((control) => control.setAttribute('aria-label', name)));
 

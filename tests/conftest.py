@@ -12,6 +12,8 @@ SHARED_DATA = ROOT.parent / "shared" / "data"
 # Tests must not depend on a network: a Hub id fails at once.
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["TOKENIZERS_PARALLELISM"] = "false"
+# Nothing is kept between tests, and nothing outside of their own folders.
+os.environ["PREFSCOPE_CACHE"] = ""
 
 
 @pytest.fixture(scope="session")

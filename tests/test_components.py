@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dashboard.analysis import comparability, verdict
+from dashboard.analysis import comparability, numbers, verdict
 from dashboard.analysis.ranking import EVAL_ACCURACY, EVAL_LOSS
-from dashboard.components import numbers, query, run_table
+from dashboard.components import query, run_table
 from dashboard.components.run_table import Placed
 from training.record.schema import Run
 

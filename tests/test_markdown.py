@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
-from training.publishing.markdown import LONGEST_TEXT, code, excerpt, fenced, table
+from training.record.markdown import LONGEST_TEXT, code, excerpt, fenced, table
 
 PARSER = MarkdownIt("commonmark").enable("table")
 TEXTS = st.text(st.sampled_from("`~|\\<>&*_[]()!#-+.:/ \n\r\tab\x00\u202e")) | st.text()

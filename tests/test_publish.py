@@ -11,9 +11,9 @@ from fake_hub import FakeHub
 from training.publish import main
 from training.publishing import upload
 from training.publishing.card import DATA
-from training.publishing.markdown import excerpt
 from training.record import reader
 from training.record.history import read_history
+from training.record.markdown import excerpt
 from training.run import main as train
 
 # PEFT 0.21 asks for an attribute that Transformers 5.23 has renamed.

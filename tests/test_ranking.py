@@ -1,13 +1,15 @@
 """Which run is best, what may be compared, and what is said about it."""
 
 import math
+from array import array
 from dataclasses import replace
 
 import pytest
 
-from dashboard.analysis import comparability, hyperparameters, ranking, verdict
+from dashboard.analysis import budgets, comparability, hyperparameters, ranking, verdict
 from dashboard.analysis.ranking import EVAL_ACCURACY, EVAL_LOSS
-from training.record.schema import Run
+from dashboard.analysis.study import Evidence
+from training.record.schema import Run, Series
 
 
 def run(name: str, loss: float = 0.5, accuracy: float = 0.8, status: str = "finished", **config: object) -> Run:
@@ -206,3 +208,73 @@ def test_the_best_checkpoint_is_said_to_be_chosen_on_the_same_pairs():
     assert sentence in verdict.answer(group(recorded, run("b")), EVAL_ACCURACY, "best").details
     assert sentence not in verdict.answer(group(recorded, run("b")), EVAL_ACCURACY, "last").details
     assert sentence not in verdict.answer(group(run("b")), EVAL_ACCURACY, "best").details
+
+
+def test_pruned_runs_stand_apart_and_stopped_ones_do_not():
+    runs = [run("pruned", loss=0.1, status="pruned"), run("stopped", loss=0.2, status="stopped"), run("b")]
+    assert ranking.rank(runs, EVAL_LOSS, "last") == {"stopped": 1, "b": 2}
+
+
+def test_the_user_may_say_which_way_an_unknown_metric_is_better():
+    runs = [
+        replace(run(name), metrics={"eval/bleu": value}) for name, value in (("a", 0.2), ("b", 0.4), ("c", math.nan))
+    ]
+    with pytest.raises(ValueError, match="eval/bleu has no better direction"):
+        ranking.rank(runs, "eval/bleu", "last")
+    assert ranking.rank(runs, "eval/bleu", "last", "higher") == {"b": 1, "a": 2}
+    assert ranking.winner(runs, "eval/bleu", "last", "lower").id == "a"
+
+
+def test_given_values_are_ranked_and_what_is_not_finite_is_not():
+    assert ranking.rank_values({"a": 0.5, "b": math.nan, "c": 0.5, "d": 0.9}, "lower") == {"a": 1, "c": 1, "d": 3}
+    assert ranking.rank_values({"a": 0.5, "b": math.inf, "d": 0.9}, "higher") == {"d": 1, "a": 2}
+
+
+def test_ranks_by_several_metrics_at_once():
+    runs = [run("a", loss=0.4, accuracy=0.7), run("b", loss=0.5, accuracy=0.9), run("c", status="failed")]
+    found = ranking.ranks(runs, [EVAL_LOSS, EVAL_ACCURACY, "eval/rewards/margins"], "last")
+    assert found == {"a": {EVAL_LOSS: 1, EVAL_ACCURACY: 2}, "b": {EVAL_LOSS: 2, EVAL_ACCURACY: 1}, "c": {}}
+
+
+def evaluated(name: str, losses: dict[int, float], status: str = "finished") -> Evidence:
+    nothing = array("d", [math.nan] * len(losses))
+    history = {EVAL_LOSS: Series(array("q", losses), nothing, nothing, array("d", losses.values()))}
+    last = max(losses)
+    return Evidence(replace(run(name, loss=losses[last], status=status), step=last, best_step=last), history)
+
+
+def test_a_common_step_is_the_latest_that_all_reached():
+    short, long = (
+        evaluated("short", {0: 0.7, 100: 0.6, 200: 0.5}),
+        evaluated("long", {0: 0.7, 100: 0.65, 200: 0.55, 400: 0.3}),
+    )
+    assert budgets.common_step([short, long]) == 200
+    there = [budgets.at_step(found, 200) for found in (short, long)]
+    assert [(found.step, found.metrics[EVAL_LOSS]) for found in there] == [(200, 0.5), (200, 0.55)]
+    assert ranking.rank(there, EVAL_LOSS, "best") == {"short": 1, "long": 2}
+    assert ranking.rank([short.run, long.run], EVAL_LOSS, "last") == {"long": 1, "short": 2}
+
+
+def test_a_common_step_may_be_five_percent_off_and_no_more():
+    first = evaluated("a", {100: 0.6, 200: 0.5})
+    assert budgets.common_step([first, evaluated("b", {104: 0.6, 195: 0.5})]) == 195
+    assert budgets.at_step(first, 195).step == 200
+    assert budgets.common_step([first, evaluated("b", {150: 0.6})]) is None
+    assert budgets.common_step([first, evaluated("b", {0: 0.6})]) is None
+    assert budgets.at_step(first, 150) is None
+
+
+def test_at_a_step_state_is_kept_and_nothing_of_later():
+    found = budgets.at_step(evaluated("a", {100: 0.6, 200: 0.5}, status="failed"), 100)
+    assert (found.status, found.best, found.metrics) == ("failed", {}, {EVAL_LOSS: 0.6})
+
+
+def test_budgets_in_words():
+    """100 steps of 4 x 2 pairs on 2 devices are 1,600 pairs; on how many devices is unknown without the summary."""
+    config = {"per_device_train_batch_size": 4, "gradient_accumulation_steps": 2}
+    base = replace(run("a", **config), step=100, max_steps=500, epoch=0.25)
+    assert budgets.budget(replace(base, environment={"devices": 2})) == "100 of 500 steps, 0.25 epochs, 1,600 pairs"
+    assert budgets.budget(base) == "100 of 500 steps, 0.25 epochs"
+    summary = {"train/train_runtime": 12.3456, "train/train_samples_per_second": 129.601}
+    assert budgets.pairs_seen(replace(base, metrics=summary)) == 1600
+    assert budgets.budget(run("b")) == ""

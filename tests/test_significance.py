@@ -3,9 +3,10 @@
 import math
 import random
 
+import numpy as np
 import pytest
 
-from dashboard.analysis.significance import Proportion, tie_group, z_unpaired
+from dashboard.analysis.significance import Proportion, measured, tie_group, z_unpaired
 
 
 def test_z_by_hand():
@@ -35,3 +36,21 @@ def test_corrected_for_many_comparisons_the_group_holds_the_true_best():
         corrected += len(tie_group(shares, comparisons=19))
         single += len(tie_group(shares))
     assert corrected / (200 * 20) >= 0.95 > single / (200 * 20)
+
+
+def test_the_accuracy_of_pairs_of_their_own_is_wilsons():
+    """30 of 50, and a pair without a value that is left out: 0.4618 to 0.7239."""
+    right = np.array([1.0] * 30 + [0.0] * 20 + [np.nan])
+    share, interval = measured(right, np.arange(51))
+    assert (share.value, share.n) == (0.6, 50)
+    assert interval == pytest.approx((0.4618, 0.7239), abs=1e-4)
+    assert measured(np.array([np.nan]), np.array([0])) is None
+
+
+def test_pairs_that_agree_within_their_prompt_count_once():
+    """Every pair four times in its prompt: the interval of 50 pairs, not of 200; also where all are right."""
+    prompts = np.repeat(np.arange(50), 4)
+    for once in (np.array([1.0] * 30 + [0.0] * 20), np.ones(50)):
+        share, interval = measured(np.repeat(once, 4), prompts)
+        assert share.n == 200
+        assert interval == pytest.approx(measured(once, np.arange(50))[1])

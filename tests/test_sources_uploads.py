@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from make_runs import make_run
 
-from dashboard.sources import wandb_runs
+from dashboard.sources import reading
 from dashboard.sources.catalog import Catalog
 from dashboard.sources.imported import SourceError
 from dashboard.sources.uploads import LARGEST, Uploads, content_id, safe_name
@@ -64,7 +64,7 @@ def test_a_file_that_went_bad_on_disk_is_listed_with_its_problem(tmp_path):
     (tmp_path / ".shared" / "uploads" / upload.id / "one.csv").write_bytes(b"\x00")
     (found,) = Uploads(tmp_path).all().values()
     assert found.runs == ()
-    assert "binary file" in str(found.problem)
+    assert "one.csv is a binary file, but no log of runs" in str(found.problem)
 
 
 def test_a_folder_that_cannot_be_written_is_said(tmp_path):
@@ -101,10 +101,10 @@ def test_a_file_at_which_a_reader_fails_is_listed_with_its_problem(tmp_path, mon
         raise IndexError("list index out of range")
 
     Uploads(tmp_path).add("one.csv", EXPORT)
-    monkeypatch.setattr(wandb_runs, "read", broken)
+    monkeypatch.setitem(reading._ONE_BY_ONE, "runs table", broken)
     (found,) = Uploads(tmp_path).all().values()
     assert found.runs == ()
-    assert found.problem == "The file cannot be read as a W&B runs table (IndexError)."
+    assert found.problem == "one.csv cannot be read (IndexError)."
     assert "list index out of range" in caplog.text
 
 

@@ -9,12 +9,12 @@ from hypothesis import strategies as st
 from dashboard.analysis import comparability, ranking, significance, verdict
 from dashboard.analysis.ranking import EVAL_ACCURACY, EVAL_LOSS
 from dashboard.sources import table, wandb_runs
-from dashboard.sources.imported import SourceError
+from dashboard.sources.imported import Corrections, SourceError
 
 
-def read(text: str | bytes):
+def read(text: str | bytes, **corrections):
     content = text if isinstance(text, bytes) else text.encode()
-    return wandb_runs.read(content, "export.csv", "abcd1234")
+    return wandb_runs.read(content, "export.csv", "abcd1234", Corrections(**corrections))
 
 
 def test_configuration_is_told_from_metrics_by_name():
@@ -70,7 +70,9 @@ def test_encodings(encoding):
 def test_equal_names_are_different_runs_and_said_to_be():
     found = read("Name,seed,eval/loss\na,1,0.5\na,2,0.6\n")
     assert [run.id for run in found.runs] == ["abcd1234-1", "abcd1234-2"]
-    assert "1 names are used by several rows (seeds?): every row is a run of its own." in found.notes
+    (note,) = [note for note in found.notes if "1 names are used by several rows (2 in all)" in note]
+    assert "every row is a run of its own" in note
+    assert "group them as seeds" in note
 
 
 def test_states():
@@ -91,8 +93,8 @@ def test_empty_notes_are_written_as_a_dash():
 
 
 def test_truth_values_and_categories():
-    (run,) = read("Name,a,b,c,d,e\nx,true,FALSE,none,NA,12\n").runs
-    assert run.config == {"a": True, "b": False, "c": "none", "e": 12}
+    (run,) = read("Name,a,b,c,d,e,f\nx,true,FALSE,none,NA,12,TRUE\n").runs
+    assert run.config == {"a": True, "b": False, "c": "none", "e": 12, "f": True}
 
 
 def test_a_repeated_column_is_noted():
@@ -115,13 +117,15 @@ def test_pairs_come_from_runtime_and_speed():
         ("", "The file is empty"),
         ("Step,a - eval/loss,a - eval/loss__MIN\n1,2,3\n", "a W&B chart export"),
         ("Wall time,Step,Value\n1,2,3\n", "a TensorBoard scalar export"),
-        ("text,score\n\"a\nb\",1\n", 'no column "Name" (its columns: text, score)'),
+        ("text,score\n\"a\nb\",1\n", 'no column "Name" (its columns: text, score). It seems to be a list of texts'),
         ("Name,Step,eval/loss\na,1,2\n", "no W&B runs table"),
         ("Name,beta,eval/loss\n", "without a single run"),
-        ("Name,x\n" + "a" * 30_000 + ",1\n", "One cell has 30,000 characters"),
+        ("Name,x,y\n" + "a" * 30_000 + ",1,2\n", "One cell has 30,000 characters"),
         ("Name," + ",".join(map(str, range(3_000))) + "\na\n", "3,001 columns, the limit is 2,000"),
         (b"\x89PNG\r\n\x1a\n\x00\x00", "binary file"),
-        ("Name,a\n" + '"' + "x" * 200_000 + '",1\n', "no readable CSV"),
+        ("Name,a,b\n" + '"' + "x" * 200_000 + '",1,2\n', "One cell has 200,000 characters"),
+        ("Name,a,b\n" + '"' + "x\n" * 200_000 + ",1,2\n", "no readable CSV"),
+        ("Name,a\nx,1\n", "neither metrics nor configuration"),
     ],
 )  # fmt: skip
 def test_what_is_no_export_is_refused_in_one_sentence(text, reason):
@@ -153,6 +157,16 @@ def test_any_cells_become_runs(cells):
     if b"\0" in content:
         return
     assert len(wandb_runs.read(content, "x.csv", "p").runs) == len(cells)
+
+
+@given(st.text('Name,Stae/los1;\t"\n -', max_size=80))
+def test_any_text_is_read_or_refused_in_one_sentence(text):
+    try:
+        found = read("Name,State,eval/loss,beta\n" + text)
+    except SourceError as problem:
+        assert "\n" not in str(problem)
+    else:
+        assert len({run.id for run in found.runs}) == len(found.runs) > 0
 
 
 @given(st.floats(allow_nan=False, allow_infinity=False))
@@ -214,3 +228,190 @@ def test_a_run_that_logged_once_is_ranked():
     """`_step` counts calls of wandb.log from 0; it is no optimizer step."""
     (run,) = read("Name,State,_step,eval/loss\na,finished,0,0.5\n").runs
     assert ranking.rank([run], EVAL_LOSS, "last") == {run.id: 1}
+
+
+HEADERS = [
+    ["Name", "State", "Runtime", "beta", "eval/loss"],
+    ["eval/loss", "Name", "beta", "State", "Runtime"],
+    ["State", "beta", "Runtime", "eval/loss", "Name"],
+]
+
+
+@pytest.mark.parametrize("header", HEADERS, ids=str)
+def test_columns_are_found_by_name_in_any_order(header):
+    cells = {"Name": "a", "State": "finished", "Runtime": "12", "beta": "0.1", "eval/loss": "0.5"}
+    (run,) = read(",".join(header) + "\n" + ",".join(cells[name] for name in header)).runs
+    assert (run.name, run.status, run.seconds, run.config, run.metrics) == (
+        "a", "finished", 12, {"beta": 0.1}, {"eval/loss": 0.5},
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "export",
+    [
+        "Name,State,beta,eval/loss\r\na,crashed,0.1,0.66\r\n",
+        "\ufeffName,State,beta,eval/loss\na,crashed,0.1,0.66",
+        '"Name","State","beta","eval/loss"\n"a","crashed","0.1","0.66"\n',
+        "Name\tState\tbeta\teval/loss\na\tcrashed\t0.1\t0.66\n",
+        "Name;State;beta;eval/loss\na;crashed;0,1;0,66\n",
+        "Name;State;beta;eval/loss\n\n;;;\na;crashed;0.1;0.66\n;;;\n",
+    ],
+)
+def test_one_export_in_any_dress_is_one_run(export):
+    for content in (export.encode(), export.removeprefix("\ufeff").encode("utf-16")):
+        (run,) = read(content).runs
+        assert (run.name, run.status, run.error) == ("a", "failed", "crashed, as W&B says")
+        assert (run.config, run.metrics) == ({"beta": 0.1}, {"eval/loss": 0.66})
+
+
+def test_numbers_may_be_quoted_plain_decimals_or_exponents():
+    text = 'Name,learning_rate,eval/loss\na,"0.0000001","0.5"\nb,1e-7,5e-1\nc,"1E-07",.5\n'
+    runs = read(text).runs
+    assert {run.config["learning_rate"] for run in runs} == {1e-7}
+    assert {run.metrics["eval/loss"] for run in runs} == {0.5}
+
+
+def test_the_schedulers_last_value_is_never_the_runs_learning_rate():
+    """W&B's `train/learning_rate` is 0 at the end of a linear schedule; without a `learning_rate` it is not known."""
+    (run,) = read("Name,beta,train/learning_rate,eval/loss\na,0.1,0,0.5\n").runs
+    assert "learning_rate" not in run.config
+    assert run.metrics["train/learning_rate"] == 0
+
+
+def test_a_column_empty_in_every_row_is_unknown_not_equal():
+    runs = read("Name,seed,model,eval/loss,eval/f1\na,,,0.5,\nb,,,0.6,\n").runs
+    assert [(run.config, run.metrics) for run in runs] == [({}, {"eval/loss": 0.5}), ({}, {"eval/loss": 0.6})]
+
+
+def test_a_dash_is_null_in_notes_and_a_value_elsewhere():
+    (run,) = read("Name,Notes,suffix,eval/loss\na,-,-,0.5\n").runs
+    assert (run.notes, run.config) == ((), {"suffix": "-"})
+
+
+def test_what_excel_writes_beside_na_is_unknown_and_said():
+    found = read("Name,long,eval/loss\na,TRUE,1\nb,NA (long run,1\nc,NA,1\nd,nap,1\n")
+    assert [run.config.get("long") for run in found.runs] == [True, None, None, "nap"]
+    assert [note for note in found.notes if "Row" in note] == [
+        'Row 2, column "long": "NA (long run" is taken as not available.'
+    ]
+
+
+def test_one_bad_cell_does_not_turn_a_configuration_column_into_text():
+    """`none` and `auto` are usual words where a number may stand; `oops` is not."""
+    found = read("Name,beta,clip,eval/loss\na,0.1,1,1\nb,oops,none,1\nc,0.3,2,1\nd,0.4,auto,1\ne,0.5,3,1\n")
+    assert [run.config.get("beta") for run in found.runs] == [0.1, None, 0.3, 0.4, 0.5]
+    assert [run.config["clip"] for run in found.runs] == [1, "none", 2, "auto", 3]
+    assert 'Row 2, column "beta": "oops" is no number, as the others are; it is left out.' in found.notes
+
+
+def test_many_bad_cells_are_counted_not_listed():
+    text = "Name,beta,eval/loss\n" + "a,0.1,0.5\n" * 100 + "a,0.1,oops\n" * 30
+    notes = [note for note in read(text).notes if "oops" in note or "more cells" in note]
+    assert len(notes) == 21
+    assert notes[-1] == "10 more cells do not fit their columns."
+
+
+def test_python_and_nested_json_stay_text():
+    (run,) = read('Name,a,b,eval/loss\nx,"{\'r\': 16}","{""r"": 16}",0.5\n').runs
+    assert run.config == {"a": "{'r': 16}", "b": '{"r": 16}'}
+
+
+def test_the_same_id_twice_is_one_run_and_equal_names_are_not():
+    found = read("Name,ID,eval/loss\na,x1,0.5\na,x2,0.6\na,x1,0.5\n")
+    assert [run.metrics["eval/loss"] for run in found.runs] == [0.5, 0.6]
+    assert any("1 rows repeat the ID of a row above" in note for note in found.notes)
+
+
+def test_several_sweeps_and_budgets_stay_with_their_runs():
+    runs = read("Name,Sweep,max_steps,eval/loss\na,s1,100,1\nb,s2,500,1\nc,,,1\n").runs
+    assert [(run.sweep, run.max_steps) for run in runs] == [("s1", 100), ("s2", 500), (None, None)]
+
+
+def test_ragged_rows_are_read_and_said():
+    found = read("Name,beta,eval/loss\na,0.1\nb,0.2,0.5\n")
+    assert [run.metrics for run in found.runs] == [{}, {"eval/loss": 0.5}]
+    assert any("1 rows have fewer or more cells than the header" in note for note in found.notes)
+
+
+def test_other_spellings_become_wandbs_keys_and_are_noted():
+    found = read("Name,beta,eval_loss,eval_rewards/margins,my_f1\na,0.1,0.5,1.5,0.9\n")
+    assert found.runs[0].metrics == {"eval/loss": 0.5, "eval/rewards/margins": 1.5, "my_f1": 0.9}
+    assert any('"eval_loss" is "eval/loss", "eval_rewards/margins"' in note for note in found.notes)
+
+
+@pytest.mark.parametrize("header", ["eval_loss,eval/loss", "eval/loss,eval_loss"])
+def test_of_two_columns_with_one_meaning_the_one_spelt_as_wandb_does_is_used(header):
+    values = {"eval_loss": "0.9", "eval/loss": "0.5"}
+    found = read(f"Name,beta,{header}\na,0.1," + ",".join(values[name] for name in header.split(",")))
+    assert found.runs[0].metrics == {"eval/loss": 0.5}
+    assert 'Column "eval_loss" means "eval/loss", which another column gives: it is left out.' in found.notes
+
+
+def test_the_user_says_what_a_column_is():
+    text = "Name,quality,eval/temperature,strength,eval/loss\na,0.7,0.2,0.1,0.5\n"
+    (run,) = read(
+        text,
+        config=frozenset({"eval/temperature"}),
+        metrics=frozenset({"quality"}),
+        renamed={"strength": "eval/rewards/margins"},
+    ).runs
+    assert run.config == {"eval/temperature": 0.2}
+    assert run.metrics == {"quality": 0.7, "eval/rewards/margins": 0.1, "eval/loss": 0.5}
+
+
+def test_a_correction_of_no_column_is_said_with_what_is_spelt_nearly_so():
+    notes = read("Name,beta,eval/loss\na,0.1,0.5\n", metrics=frozenset({"eval/los"}), config=frozenset({"zzz"})).notes
+    assert 'export.csv has no column "eval/los". Did you mean "eval/loss"?' in notes
+    assert 'export.csv has no column "zzz".' in notes
+
+
+def test_a_time_of_creation_is_seconds_since_1970():
+    """2025-05-20T00:05:54Z is 20,228 days (1,747,699,200 s) and 354 s after 1970."""
+    runs = read("Name,Created,eval/loss\na,2025-05-20T00:05:54.000Z,1\nb,yesterday,1\n").runs
+    assert [run.created for run in runs] == [1_747_699_200 + 354, None]
+
+
+def test_runs_made_without_the_constructor_are_runs():
+    import pickle
+    from dataclasses import replace
+
+    from training.record.schema import Run
+
+    (run,) = read("Name,State,beta,eval/loss\na,finished,0.1,0.5\n").runs
+    same = Run(
+        id="abcd1234-1", name="a", source="export.csv", status="finished", config={"beta": 0.1},
+        metrics={"eval/loss": 0.5},
+    )  # fmt: skip
+    assert run == same == replace(run) == pickle.loads(pickle.dumps(run))
+    assert repr(run) == repr(same)
+
+
+def test_real_oddities_are_told(shared_data):
+    """Excel lost `)` and a comma in one header and wrote NA; 17 of its 18 runs crashed."""
+    folder = shared_data / "wandb_runs"
+    crashed = read((folder / "torchcell_excel_edited_crashed.csv").read_bytes())
+    assert [run.status for run in crashed.runs].count("failed") == 17
+    assert sum("NA (long run" in note for note in crashed.notes) == 2
+    assert "adapters.io_process_worker_ratio" not in crashed.runs[0].config
+    assert crashed.runs[17].config["adapters.io_process_worker_ratio"] == 0.2
+    gan = read((folder / "alighieri_assgan.csv").read_bytes())
+    assert sum(math.isnan(run.metrics.get("train/loss_g", 0)) for run in gan.runs) > 0
+    assert {run.config["model_opts.args.classification_loss"] for run in gan.runs} == {False}
+    seeds = read((folder / "djswanevelder_v1_endtime.csv").read_bytes())
+    assert len({run.id for run in seeds.runs}) == 246
+    assert seeds.runs[0].config["data.classes"] == ["ruddy_turnstone", "missile", "limpkin"]
+
+
+@pytest.mark.parametrize(
+    ("header", "kind"),
+    [
+        (["Step", "a - eval/loss", "a - eval/loss__MIN", "a - eval/loss__MAX"], "panel"),
+        (["Wall time", "Step", "Value"], "scalars"),
+        (["Name", "State", "eval/loss"], "runs"),
+        (["text", "score"], ""),
+    ],
+)
+def test_tables_are_told_apart_by_their_header(header, kind):
+    tests = {"panel": wandb_runs.is_panel, "scalars": wandb_runs.is_scalars, "runs": wandb_runs.is_runs_table}
+    assert [name for name, test in tests.items() if test(header)] == ([kind] if kind else [])
+    assert wandb_runs.seems(header)

@@ -1,71 +1,21 @@
 """Which runs may be compared with each other, and by what."""
 
-import math
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
+from hashlib import blake2b
 
 from dashboard.analysis.hyperparameters import text
+from dashboard.analysis.losses import DEFAULTS, loss_argument
+from dashboard.analysis.losses import UNTRAINED as UNTRAINED
+from dashboard.analysis.losses import beta as beta
+from dashboard.analysis.losses import loss_type as loss_type
+from dashboard.analysis.losses import untrained_loss as untrained_loss
+from dashboard.analysis.losses import worse_than_untrained as worse_than_untrained
 from dashboard.analysis.ranking import EVAL_ACCURACY, EVAL_LOSS
-from training.record.history import number
+from dashboard.analysis.references import References, Shared, references
+from dashboard.analysis.study import Study
+from training.record.metrics import CHOSEN, LOSS, MARGIN, REJECTED, split_key
 from training.record.schema import Run
-
-UNTRAINED = math.log(2)
-"""Loss of the untrained policy, in nats: -log sigmoid(0), at every beta (DPO, arXiv:2305.18290, eq. 7)."""
-
-_ROUNDING = 1e-3
-"""Nats: what bf16 and 32-bit floats may add to ln 2 without any training."""
-
-_LOGISTIC = frozenset({"sigmoid", "sigmoid_norm"})
-_DEFAULTS: Mapping[str, Any] = {
-    "label_smoothing": 0.0,
-    "loss_weights": None,
-    "use_weighting": False,
-    "f_divergence_type": "reverse_kl",
-}
-"""TRL's defaults of the other arguments that change the loss."""
-
-
-def beta(config: Mapping[str, Any]) -> float | None:
-    """The run's beta, or None if its source does not say."""
-    return number(config.get("beta"))
-
-
-def loss_type(config: Mapping[str, Any]) -> str | None:
-    """The loss type as one text (TRL takes a list: `["sigmoid", "sft"]` is "sigmoid+sft"); None if unknown."""
-    found = config.get("loss_type")
-    if isinstance(found, list | tuple) and found:
-        return "+".join(str(part) for part in found)
-    return found if isinstance(found, str) and found else None
-
-
-def untrained_loss(run: Run) -> float | None:
-    """ln 2 for the sigmoid loss, also where the type is unknown (it is TRL's default); None for any other loss.
-
-    None too where the loss is weighted. Label smoothing and any f-divergence keep ln 2: both scores are equal then.
-    """
-    weighted = any(_loss_argument(run.config, key) != text(_DEFAULTS[key]) for key in ("loss_weights", "use_weighting"))
-    return UNTRAINED if not weighted and (loss_type(run.config) or "sigmoid") in _LOGISTIC else None
-
-
-def _loss_argument(config: Mapping[str, Any], key: str) -> str:
-    """The argument `key` of `_DEFAULTS` as text, the same for all ways to write it; TRL's default if it is absent."""
-    value = config.get(key)
-    if value is None or str(value).lower() in ("none", "null"):
-        value = _DEFAULTS[key]
-    if key == "use_weighting":
-        value = bool(value)
-    if key == "loss_weights" and isinstance(value, list | tuple) and all(weight == 1 for weight in value):
-        value = None
-    if key == "f_divergence_type":
-        value = str(value).rpartition(".")[2].lower()
-    return text(value)
-
-
-def worse_than_untrained(run: Run, loss: float | None) -> bool:
-    """Whether `loss` (nats) is above what the model had before training, by more than rounding."""
-    untrained = untrained_loss(run)
-    return loss is not None and untrained is not None and loss > untrained + _ROUNDING
 
 
 @dataclass(frozen=True)
@@ -85,19 +35,158 @@ def evaluation_sets(runs: Iterable[Run]) -> tuple[EvaluationSet, ...]:
     groups: dict[tuple[str, bool], list[Run]] = {}
     names: dict[tuple[str, bool], str] = {}
     for run in runs:
-        digest = run.data.get("eval")
-        proven = isinstance(digest, str) and bool(digest)
-        key = (str(digest), True) if proven else (f"{run.source}\0{run.n_eval}", False)
+        digest = pairs_hash(run)
+        key = (digest, True) if digest else (f"{run.source}\0{run.n_eval}", False)
         groups.setdefault(key, []).append(run)
         names.setdefault(key, _set_name(run))
     ordered = sorted(groups, key=lambda key: -len(groups[key]))
     return tuple(EvaluationSet(names[key], tuple(groups[key]), key[1]) for key in ordered)
 
 
+def pairs_hash(run: Run) -> str | None:
+    """The hash of the run's evaluation pairs, if its source has it."""
+    digest = run.data.get("eval")
+    return digest if isinstance(digest, str) and digest else None
+
+
 def _set_name(run: Run) -> str:
     pairs = f"{run.n_eval:,} pairs" if run.n_eval else "unknown number of pairs"
     dataset = run.data.get("dataset")
     return f"{pairs} of {dataset if isinstance(dataset, str) and dataset else run.source}"
+
+
+@dataclass(frozen=True)
+class Group:
+    """Runs that may be compared. `id` is short and plain, the same whenever the same sources are read.
+
+    `proven` if hashes or reference log-probabilities show that they belong together; else it is assumed of some.
+    """
+
+    id: str
+    label: str
+    runs: tuple[Run, ...]
+    proven: bool
+
+
+@dataclass(frozen=True)
+class _Place:
+    """What a run is grouped by: its pairs (or its source) and its reference; `proven` if nothing is assumed."""
+
+    pairs: str
+    reference: str
+    proven: bool
+
+
+def accuracy_groups(study: Study, found: References | None = None) -> tuple[Group, ...]:
+    """Runs of one evaluation set, one reference model and one max_length, the largest group first.
+
+    By the hash of the pairs, where it is there; by the reference's log-probabilities (`references`), which join runs
+    of any source and tell runs of one source apart; by the fingerprint of the reference model where a run has none; and
+    last, as an assumption, by source and number of pairs. `found` are the study's references, if they are at hand.
+    """
+    placed = _by_reference(study, (found or references(study)).groups)
+    kin: dict[str, list[str]] = {}
+    for run in placed:
+        kin.setdefault(_kin(study[run].run), []).append(run)
+    groups: dict[tuple[str, str], list[tuple[Run, bool]]] = {}
+    for run, evidence in study.items():
+        like = kin.get(_kin(evidence.run), [])
+        place = placed.get(run) or _without_reference(
+            evidence.run, [study[other].run for other in like], {placed[other] for other in like}
+        )
+        groups.setdefault((place.pairs, place.reference), []).append((evidence.run, place.proven))
+    names = [_set_name(members[0][0]) for members in groups.values()]
+    made = [
+        Group(
+            "/".join(filter(None, key)),
+            name if names.count(name) == 1 or not key[1] else f"{name}, {key[1]}",
+            tuple(run for run, _ in members),
+            all(proven for _, proven in members),
+        )
+        for (key, members), name in zip(groups.items(), names, strict=True)
+    ]
+    return tuple(sorted(made, key=lambda group: -len(group.runs)))
+
+
+def _by_reference(study: Study, shared: tuple[Shared, ...]) -> dict[str, _Place]:
+    """Places by the reference's log-probabilities: runs without a hash are with the first that has one."""
+    placed: dict[str, _Place] = {}
+    for group in shared:
+        name = f"reference{group.reference.chosen:.5g}{group.reference.rejected:+.5g}"
+        hashed = [_pairs(study[run].run) for run in group.runs]
+        first = next(filter(None, hashed), "")
+        placed |= {run: _Place(own or first, name, group.proven) for run, own in zip(group.runs, hashed, strict=True)}
+    return placed
+
+
+def _pairs(run: Run) -> str:
+    """The evaluation pairs as they were cut: their hash and max_length; empty where there is no hash."""
+    digest, length = pairs_hash(run), run.config.get("max_length")
+    cut = "" if length is None else f"/length-{text(length)[:20]}"
+    return f"pairs-{digest[:8]}{cut}" if digest else ""
+
+
+def _kin(run: Run) -> str:
+    """What runs must agree in to be taken for one group without more evidence: pairs, else source and their number."""
+    source = blake2b(repr((run.source, run.n_eval)).encode(), digest_size=4).hexdigest()
+    return _pairs(run) or f"source-{source}"
+
+
+def _without_reference(run: Run, like: list[Run], places: set[_Place]) -> _Place:
+    """The place of a run whose log-probabilities tell nothing: that of its kin (`like`), if they are in one place.
+
+    Proven only if the reference model has the same fingerprint.
+    """
+    model = _fingerprint(run)
+    if len(places) == 1:
+        (place,) = places
+        return replace(place, proven=bool(model) and all(_fingerprint(other) == model for other in like))
+    if _pairs(run):
+        return _Place(_pairs(run), f"model-{model[:8]}" if model else "", bool(model))
+    return _Place(_kin(run), "", False)
+
+
+def _fingerprint(run: Run) -> str:
+    """The fingerprint of the reference model, if the run has recorded it."""
+    reference = run.data.get("reference")
+    found = reference.get("fingerprint") if isinstance(reference, Mapping) else None
+    return found if isinstance(found, str) else ""
+
+
+def loss_groups(study: Study, found: References | None = None) -> tuple[Group, ...]:
+    """The accuracy groups divided by loss type, its other arguments and beta: within one, losses may be compared.
+
+    Beta is the proven one where the identity tells it. What is not stated is a group of its own, and assumed.
+    """
+    known = found or references(study)
+    groups: list[Group] = []
+    for group in accuracy_groups(study, known):
+        parts: dict[str, list[Run]] = {}
+        sure: dict[str, bool] = {}
+        for run in group.runs:
+            label, stated = _loss(run, known.identities[run.id].beta)
+            parts.setdefault(label, []).append(run)
+            sure[label] = stated
+        groups += [
+            Group(
+                f"{group.id}/{label.replace(' ', '-')}",
+                f"{group.label}, {label.replace('/', ', ')}",
+                tuple(runs),
+                group.proven and sure[label],
+            )
+            for label, runs in parts.items()
+        ]
+    return tuple(sorted(groups, key=lambda group: -len(group.runs)))
+
+
+def _loss(run: Run, scale: float | None) -> tuple[str, bool]:
+    """The loss in short words, and whether its type and beta are known."""
+    kind = loss_type(run.config)
+    words = [kind or "loss type not stated", "beta not stated" if scale is None else f"beta {scale:g}"]
+    for key, default in DEFAULTS.items():
+        value = loss_argument(run.config, key)
+        words += [f"{key} {value}"] if value != text(default) else []
+    return "/".join(words), kind is not None and scale is not None
 
 
 @dataclass(frozen=True)
@@ -114,18 +203,41 @@ def loss_scale(runs: Iterable[Run]) -> LossScale:
     A beta or loss type that is not known counts as the same, any other argument as TRL's default.
     """
     known = list(runs)
-    betas = sorted({value for run in known if (value := beta(run.config)) is not None})
     types = sorted({name for run in known if (name := loss_type(run.config)) is not None})
-    reasons = []
-    if len(betas) > 1:
-        reasons.append(f"beta differs ({betas[0]:g}–{betas[-1]:g})")
+    reasons = [_betas(known)]
     if len(types) > 1:
         reasons.append(f"the loss type differs ({', '.join(types)})")
-    for key in _DEFAULTS:
-        values = sorted({_loss_argument(run.config, key) for run in known})
+    for key in DEFAULTS:
+        values = sorted({loss_argument(run.config, key) for run in known})
         if len(values) > 1:
             reasons.append(f"{key} differs ({', '.join(values)})")
+    reasons = [reason for reason in reasons if reason]
     return LossScale(not reasons, " and ".join(reasons))
+
+
+def _betas(runs: list[Run]) -> str:
+    values = sorted({value for run in runs if (value := beta(run.config)) is not None})
+    return f"beta differs ({values[0]:g}–{values[-1]:g})" if len(values) > 1 else ""
+
+
+def refusal(runs: Iterable[Run], key: str) -> str | None:
+    """Why these runs must not be ranked by `key`, in one sentence; None if they may.
+
+    A loss has the scale of its beta and type, a reward that of its beta. Accuracies have one scale.
+    """
+    known, name = list(runs), split_key(key)[1]
+    if name == LOSS and (scale := loss_scale(known)).reason:
+        return (
+            f"{_upper(scale.reason)}: {key} is on another scale for each; rank by reward accuracy, or by the loss at a "
+            "common beta where the runs have per-pair scores."
+        )
+    if name in (CHOSEN, REJECTED, MARGIN) and (betas := _betas(known)):
+        return f"{_upper(betas)}: {key} is multiplied by it; divide by beta to compare."
+    return None
+
+
+def _upper(sentence: str) -> str:
+    return sentence[0].upper() + sentence[1:]
 
 
 def natural_metric(runs: Iterable[Run]) -> str:

@@ -13,8 +13,9 @@ EVAL_LOSS = f"eval/{LOSS}"
 EVAL_ACCURACY = f"eval/{ACCURACY}"
 
 At = Literal["best", "last"]
+Better = Literal["lower", "higher"]
 
-_APART = frozenset({"running", "failed"})
+_APART = frozenset({"running", "failed", "pruned"})
 
 
 def evaluation(run: Run, at: At) -> Mapping[str, float]:
@@ -28,7 +29,7 @@ def evaluation_step(run: Run, at: At) -> int | None:
 
 
 def settled(run: Run) -> bool:
-    """Whether the run's numbers can no longer change and no error cut it short: only such runs are ranked.
+    """Whether the run went on to an end of its own: only such runs are ranked; running, failed and pruned ones are not.
 
     A run whose source gives no state counts: it can be compared, though it is not known to have finished.
     """
@@ -41,8 +42,8 @@ def untrained(run: Run, at: At) -> bool:
 
 
 def eligible(run: Run, at: At) -> bool:
-    """Whether the run can be ranked by the evaluation: it is settled, and the evaluation is its own."""
-    return settled(run) and not untrained(run, at)
+    """Whether the run can be ranked by the evaluation: it is settled, of a kind with others, the evaluation its own."""
+    return settled(run) and run.apart is None and not untrained(run, at)
 
 
 def finite(value: float | None) -> float | None:
@@ -50,29 +51,47 @@ def finite(value: float | None) -> float | None:
     return value if value is not None and math.isfinite(value) else None
 
 
-def rank(runs: Iterable[Run], key: str, at: At) -> dict[str, int]:
-    """Run id -> rank from 1, best first, equal values sharing the better rank; the rest is absent.
+def direction(key: str, better: Better | None = None) -> Better:
+    """Which way the metric `key` is better: as the user says (`better`), else by the metric's definition.
 
-    Direction comes from the metric's definition. Raises ValueError for a metric without a better direction.
+    Raises ValueError where neither says it.
     """
-    direction = describe(key).better
-    if direction is None:
+    found = better or describe(key).better
+    if found is None:
         raise ValueError(f"{key} has no better direction: neither more nor less of it is better by itself")
-    sign = 1 if direction == "lower" else -1
-    values = {
-        run.id: sign * value
-        for run in runs
-        if eligible(run, at) and (value := finite(evaluation(run, at).get(key))) is not None
-    }
-    ordered = sorted(values.values())
-    return {run: bisect_left(ordered, value) + 1 for run, value in values.items()}
+    return found
 
 
-def winner(runs: Iterable[Run], key: str, at: At) -> Run | None:
+def rank_values(values: Mapping[str, float], better: Better) -> dict[str, int]:
+    """Key -> rank from 1, best first, equal values sharing the better rank; what is not finite is absent."""
+    sign = 1 if better == "lower" else -1
+    known = {key: sign * value for key, value in values.items() if math.isfinite(value)}
+    ordered = sorted(known.values())
+    return {key: bisect_left(ordered, value) + 1 for key, value in known.items()}
+
+
+def rank(runs: Iterable[Run], key: str, at: At, better: Better | None = None) -> dict[str, int]:
+    """Run id -> rank by the metric `key`, as `rank_values`; runs that are not eligible or lack it are absent.
+
+    Raises ValueError for a metric of no known direction, unless `better` gives it.
+    """
+    way = direction(key, better)
+    found = {run.id: evaluation(run, at).get(key, math.nan) for run in runs if eligible(run, at)}
+    return rank_values(found, way)
+
+
+def ranks(runs: Iterable[Run], keys: Iterable[str], at: At) -> dict[str, dict[str, int]]:
+    """Run id -> metric -> rank, for every run; metrics of no known direction are left out."""
+    known = list(runs)
+    by_key = {key: rank(known, key, at) for key in keys if describe(key).better is not None}
+    return {run.id: {key: found[run.id] for key, found in by_key.items() if run.id in found} for run in known}
+
+
+def winner(runs: Iterable[Run], key: str, at: At, better: Better | None = None) -> Run | None:
     """The run of rank 1, the first of equals; None if none can be ranked."""
     candidates = list(runs)
-    ranks = rank(candidates, key, at)
-    return next((run for run in candidates if ranks.get(run.id) == 1), None)
+    places = rank(candidates, key, at, better)
+    return next((run for run in candidates if places.get(run.id) == 1), None)
 
 
 def proportions(runs: Iterable[Run], at: At) -> dict[str, Proportion]:

@@ -4,7 +4,10 @@ import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from training.record.intervals import exact_count, z_value
+import numpy as np
+import numpy.typing as npt
+
+from training.record.intervals import Interval, exact_count, wilson, z_value
 
 
 @dataclass(frozen=True)
@@ -13,6 +16,31 @@ class Proportion:
 
     value: float
     n: int
+
+
+def measured(
+    right: npt.NDArray[np.float64], prompts: npt.NDArray[np.int64], confidence: float = 0.95
+) -> tuple[Proportion, Interval] | None:
+    """The accuracy and its interval from what each pair got, 1, 1/2 or 0, and each pair's prompt, shape (n,) each.
+
+    Wilson's interval on the effective number of pairs: p (1 - p) over the square of the clustered standard error (Korn
+    and Graubard 1998, Survey Methodology 24, 193-201), at most n, and at least n^2 / sum of squared pairs per prompt
+    (Kish 1965, Survey Sampling: all pairs of a prompt alike); n itself where each prompt has one pair. Pairs of NaN are
+    left out: n tells how many are in. None if none is.
+    """
+    known = np.isfinite(right)
+    right, prompts = right[known], prompts[known]
+    n = len(right)
+    if not n:
+        return None
+    value = float(right.mean())
+    sizes = np.bincount(prompts)
+    groups = int((sizes > 0).sum())
+    squares = float((np.bincount(prompts, weights=right - value) ** 2).sum()) * groups / max(1, groups - 1)
+    least = n * n / float((sizes**2).sum())
+    effective = n * n * value * (1 - value) / squares if squares else least
+    pairs = round(min(n, max(least, effective)))
+    return Proportion(value, n), wilson(value * pairs, pairs, confidence)
 
 
 def z_unpaired(a: Proportion, b: Proportion) -> float:

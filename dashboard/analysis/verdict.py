@@ -4,11 +4,13 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from dashboard.analysis import comparability, ranking, significance
+from dashboard.analysis import certainty, comparability, improvement, losses, ranking, significance
 from dashboard.analysis.comparability import EvaluationSet
 from dashboard.analysis.ranking import EVAL_ACCURACY, EVAL_LOSS, At
 from dashboard.analysis.significance import Proportion
-from training.record.intervals import accuracy_interval
+from dashboard.analysis.study import Evidence, Study
+from training.record.intervals import Interval
+from training.record.metrics import describe
 from training.record.schema import Run
 
 
@@ -16,7 +18,9 @@ from training.record.schema import Run
 class Answer:
     """What can be said about the runs of one evaluation set: `best` is a run id.
 
-    `tied` are the runs whose accuracy cannot be told apart from that of `most_accurate`, itself included.
+    `details` begin with how sure it is that the best is better than the others; `base` says whether it is better than
+    the base model; `proven` only if both are. `tied` are the runs that cannot be told apart from the best (or, from
+    means alone, from `most_accurate` by accuracy), itself included.
     """
 
     name: str
@@ -26,19 +30,34 @@ class Answer:
     warnings: tuple[str, ...]
     tied: frozenset[str]
     most_accurate: str | None
+    base: str = ""
+    proven: bool = False
+
+    @property
+    def sentences(self) -> tuple[str, ...]:
+        """The verdict: which run, is it better than the others, is it better than the base model."""
+        return tuple(filter(None, (self.headline, *self.details[:1], self.base)))
 
 
-def answer(group: EvaluationSet, key: str, at: At) -> Answer:
-    """The best run of `group` by `key`, the runs that cannot be told apart from it, and what must not be concluded."""
+def answer(group: EvaluationSet, key: str, at: At, study: Study | None = None, b: float | None = None) -> Answer:
+    """The best run of `group` by `key`, the runs that cannot be told apart from it, and what must not be concluded.
+
+    `study` has what is known beside the runs' metrics: per-pair scores make the tests paired. `b` is the beta of the
+    common-beta loss, where `key` is that.
+    """
     best = ranking.winner(group.runs, key, at)
     shares = ranking.proportions(group.runs, at)
-    tied = significance.tie_group(shares)
     if best is None:
+        tied = significance.tie_group(shares)
         return Answer(
             group.name, None, _nothing_ranked(group.runs, key, at), (), (), tied, significance.best_of(shares)
         )
+    known = study or {}
+    sure = certainty.certainty(best, group.runs, key, at, known, b)
+    evidence = known.get(best.id) or Evidence(best)
+    base = improvement.over_base(evidence, at)
     details = [
-        _certainty(best, key, shares, tied),
+        sure.sentence,
         _assumption(group),
         _at(group.runs, at),
         _chosen(group.runs, at),
@@ -49,57 +68,24 @@ def answer(group: EvaluationSet, key: str, at: At) -> Answer:
     return Answer(
         group.name,
         best.id,
-        _headline(best, key, at),
+        _headline(best, key, at, improvement.interval(evidence, at)),
         tuple(filter(None, details)),
         tuple(filter(None, warnings)),
-        tied,
+        sure.tied,
         significance.best_of(shares),
+        base.sentence,
+        sure.proven and base.proven,
     )
 
 
-def _headline(best: Run, key: str, at: At) -> str:
-    value = ranking.evaluation(best, at)[key]
-    if key == EVAL_LOSS:
-        return f"{best.name} has the lowest eval loss: {value:.4f}."
-    interval = accuracy_interval(value, best.n_eval)
-    spread = f" (95% interval {interval.low:.1%} to {interval.high:.1%})" if interval else ""
-    return f"{best.name} has the highest reward accuracy: {value:.1%}{spread}."
-
-
-def _certainty(best: Run, key: str, shares: Mapping[str, Proportion], tied: frozenset[str]) -> str:
-    """How sure the ranking is, from means alone."""
-    if best.id not in shares:
-        return "Its number of evaluation pairs is unknown, so nothing can be said about how sure this is."
-    if len(shares) < 2:
-        return "No other ranked run has an accuracy and a number of pairs, so there is nothing to test it against."
+def _headline(best: Run, key: str, at: At, interval: Interval | None) -> str:
+    value, metric = ranking.evaluation(best, at)[key], describe(key)
     if key == EVAL_ACCURACY:
-        return _ties(shares, tied)
-    if best.id not in tied:
-        place = "it is worse than the best"
-    elif len(tied) > 1:
-        place = f"it is one of {len(tied)} runs that cannot be told apart from the best"
-    else:
-        place = "it is better than each other run, taken one at a time"
-    return f"Means alone allow no test of the loss; by reward accuracy {place} (unpaired z test, 95%)."
-
-
-def _ties(shares: Mapping[str, Proportion], tied: frozenset[str]) -> str:
-    others = len(shares) - 1
-    corrected = len(significance.tie_group(shares, comparisons=others)) - 1
-    test = "unpaired z test on the means, 95%"
-    if len(tied) > 1:
-        also = f"; {corrected} when corrected for {others} comparisons" if corrected != len(tied) - 1 else ""
-        return (
-            f"{len(tied) - 1} of the other {others} {'run' if others == 1 else 'runs'} cannot be told apart from it "
-            f"({test}, each by itself{also}). A paired test on the scores of each pair usually separates more."
-        )
-    if corrected:
-        return (
-            f"That it is the best is not proven: taken one at a time the other {others} are worse ({test}), "
-            f"but corrected for {others} comparisons, {corrected} of them cannot be told apart from it."
-        )
-    whom = "the other ranked run" if others == 1 else f"each of the other {others} ranked runs"
-    return f"It is better than {whom} ({test}{', also corrected for as many comparisons' if others > 1 else ''})."
+        spread = f" (95% interval {interval.low:.1%} to {interval.high:.1%})" if interval else ""
+        return f"{best.name} has the highest reward accuracy: {value:.1%}{spread}."
+    order = "highest" if metric.better == "higher" else "lowest"
+    label = "eval loss" if key == EVAL_LOSS else metric.label
+    return f"{best.name} has the {order} {label}: {value:.4f}."
 
 
 def _scale(runs: Sequence[Run], key: str) -> str:
@@ -119,9 +105,8 @@ def _untrained(runs: Sequence[Run], at: At) -> str:
     if not worse:
         return ""
     verb = "run is" if len(worse) == 1 else "runs are"
-    unknown = any(comparability.loss_type(run.config) is None for run in worse)
-    assumed = ", if the loss is the sigmoid loss, TRL's default" if unknown else ""
-    return f"{len(worse)} {verb} worse than the untrained model by loss (above ln 2 = 0.693{assumed})."
+    words = sorted({losses.untrained_words(run) for run in worse})
+    return f"{len(worse)} {verb} worse than the untrained model by loss (above {' or '.join(words[:3])})."
 
 
 def _assumption(group: EvaluationSet) -> str:
@@ -153,9 +138,13 @@ def _batches(shares: Mapping[str, Proportion]) -> str:
 
 
 def _apart(runs: Sequence[Run], at: At) -> str:
-    counts = Counter(run.status for run in runs if not ranking.settled(run))
-    words = [f"{count} {status}" for status, count in sorted(counts.items(), reverse=True)]
-    untrained = sum(ranking.settled(run) and ranking.untrained(run, at) for run in runs)
+    counts = Counter(run.apart if ranking.settled(run) else run.status for run in runs)
+    words = [
+        f"{count} {kind}"
+        for kind, count in sorted(((kind or "", count) for kind, count in counts.items()), reverse=True)
+        if kind
+    ]
+    untrained = sum(ranking.settled(run) and not run.apart and ranking.untrained(run, at) for run in runs)
     if untrained:
         words.append(f"{untrained} evaluated at step 0, before training")
     return f"Not ranked: {' and '.join(words)}." if words else ""
@@ -168,5 +157,8 @@ def _nothing_ranked(runs: Sequence[Run], key: str, at: At) -> str:
         return f"No run has ended yet; {so_far} {'is' if so_far == 1 else 'are'} running and will be ranked then."
     if any(ranking.settled(run) and ranking.untrained(run, at) for run in runs):
         return "No run can be ranked: an evaluation at step 0 is that of the model before training."
+    kinds = sorted({run.apart for run in runs if run.apart})
+    if kinds and all(run.apart for run in runs):
+        return f"No run can be ranked: {' or '.join(kinds)}."
     what = "eval loss" if key == EVAL_LOSS else "reward accuracy"
     return f"No run can be ranked: none that has ended has a finite {what}."

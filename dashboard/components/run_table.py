@@ -4,10 +4,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from dashboard.analysis import comparability, hyperparameters, ranking
+from dashboard.analysis import comparability, hyperparameters, numbers, ranking
 from dashboard.analysis.ranking import EVAL_ACCURACY, EVAL_LOSS, At
 from dashboard.analysis.verdict import Answer
-from dashboard.components import numbers
 from dashboard.figures import theme
 from dashboard.sources.catalog import quiet_minutes
 from training.record.intervals import Interval, accuracy_interval

@@ -25,13 +25,16 @@ def panel(uploads: Mapping[str, Upload]) -> html.Div:
         html.Div(
             [
                 html.Span(className="icon icon-upload"),
-                html.Span([html.Strong("Drop a W&B runs-table CSV here"), " or click to choose one"]),
-                html.Span("W&B: project, Runs table, download button, CSV export", className="hint"),
+                html.Span([html.Strong("Drop a log of your runs here"), " or click to choose one"]),
+                html.Span(
+                    "W&B: runs table or chart as CSV, offline run. TensorBoard: event file, CSV. trainer_state.json. "
+                    "Any table of runs. A .zip of these.",
+                    className="hint",
+                ),
             ],
             className="drop-inner",
         ),
         id="upload",
-        accept=".csv,.tsv,.txt,text/csv",
         max_size=LARGEST,
         className="drop-zone",
         className_active="drop-zone drop-active",
@@ -92,7 +95,7 @@ def receive(data: Any, filename: Any) -> tuple[Any, Any, Any, Any]:
     """Keeps a dropped file, or says why not; the drop zone is emptied, so that the same file can be dropped again."""
     if not isinstance(data, str) or not data:
         raise PreventUpdate
-    name = query.one(filename) or "upload.csv"
+    name = query.one(filename) or "upload"
     try:
         upload = catalog().uploads.add(name, content(data))
     except SourceError as problem:

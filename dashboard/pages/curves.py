@@ -176,7 +176,7 @@ def _names(runs: Sequence[Run]) -> str:
 
 def _why(runs: Sequence[Run]) -> str:
     if any(run.source != "runs" for run in runs):
-        return "A W&B runs-table export has only the last value of each metric; it is on the Leaderboard."
+        return "Their source has only the last value of each metric; it is on the Leaderboard."
     return "Nothing has been logged yet."
 
 

@@ -130,7 +130,7 @@ def _nothing(snapshot: Snapshot) -> html.Div:
         [
             ["Train the demo sweep: ", parts.command("make demo")],
             ["Train one run: ", parts.command("python -m training.run")],
-            "Or drop a W&B runs-table export below. Runs appear here by themselves.",
+            "Or drop logs that you already have below. Runs appear here by themselves.",
         ],
     )
 

@@ -53,8 +53,12 @@ class Catalog:
         return Snapshot(version, runs, uploads, self.local.problem)
 
     def history(self, run_id: str) -> History:
-        """The curves of a local run; empty for a run whose source has none, and for an id that is not known."""
-        return self.local.history(run_id) or {}
+        """The curves of a run; empty for a run whose source has none, and for an id that is not known."""
+        local = self.local.history(run_id)
+        if local is not None:
+            return local
+        uploads = self.uploads.all().values()
+        return next((upload.histories[run_id] for upload in uploads if run_id in upload.histories), {})
 
     def colours(self, run_ids: Iterable[str]) -> dict[str, int]:
         """Run id -> position in the palette: given once, on first sight, and kept for as long as the server runs."""

@@ -1,7 +1,7 @@
 """The runs in runs/, read again only where a file changed."""
 
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -44,18 +44,18 @@ def _is_run(path: Path) -> bool:
         return False
 
 
-def _evaluated_at(run: Run, history: HistoryReader) -> int | None:
+def _evaluated_at(run: Run, history: Callable[[], History]) -> int | None:
     """The step of an ended run's last evaluation where no best one is recorded: one stopped early has that of step 0.
 
     Otherwise the run's last step, at which a run is evaluated before it ends.
     """
     if run.best or run.status == "running":
         return run.step
-    series = history.read().get(f"eval/{LOSS}")
+    series = history().get(f"eval/{LOSS}")
     return series.steps[-1] if series else run.step
 
 
-def _read(directory: Path, history: HistoryReader) -> Run:
+def read_folder(directory: Path, history: Callable[[], History]) -> Run:
     """The run; one that cannot be read is listed with its problem as error, a number of pairs below 1 is unknown."""
     try:
         run = read_run(directory)
@@ -108,7 +108,7 @@ class LocalRuns:
             if known and known.stamp == stamp:
                 continue
             history = known.history if known else HistoryReader(path)
-            self._entries[name] = _Entry(stamp, _read(path, history), history)
+            self._entries[name] = _Entry(stamp, read_folder(path, history.read), history)
             changed = changed | {name}
         if changed:
             self.version += 1

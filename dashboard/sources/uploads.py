@@ -7,13 +7,13 @@ import shutil
 import tempfile
 import threading
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
 
-from dashboard.sources import wandb_runs
+from dashboard.sources import reading
 from dashboard.sources.imported import SourceError
-from training.record.schema import SHARED, Run
+from training.record.schema import SHARED, History, Run
 
 LARGEST = 24 * 2**20
 """Bytes of one file."""
@@ -31,6 +31,7 @@ class Upload:
     runs: tuple[Run, ...] = ()
     notes: tuple[str, ...] = ()
     problem: str | None = None
+    histories: Mapping[str, History] = field(default_factory=dict)
 
 
 def safe_name(name: str) -> str:
@@ -48,13 +49,13 @@ def _parse(content: bytes, name: str) -> Upload:
     """The upload. Raises SourceError whatever goes wrong: no file may take a page down."""
     digest = content_id(content)
     try:
-        found = wandb_runs.read(content, name, digest[:8])
+        found = reading.read_bytes(name, content, digest)
     except SourceError:
         raise
     except Exception as error:
         _LOG.exception("upload %s cannot be read", digest)
-        raise SourceError(f"The file cannot be read as a W&B runs table ({type(error).__name__}).") from error
-    return Upload(digest, name, found.runs, found.notes)
+        raise SourceError(f"The file cannot be read ({type(error).__name__}).") from error
+    return Upload(digest, name, found.runs, found.notes, histories=found.histories)
 
 
 class Uploads:
@@ -115,8 +116,7 @@ class Uploads:
         try:
             if path.stat().st_size > LARGEST:
                 raise SourceError("The file is too large.")
-            upload = _parse(path.read_bytes(), name)
-            return Upload(upload_id, name, upload.runs, upload.notes)
+            return replace(_parse(path.read_bytes(), name), id=upload_id)
         except OSError as problem:
             return Upload(upload_id, name, problem=f"The file cannot be read: {problem.strerror}.")
         except SourceError as problem:

@@ -1,16 +1,22 @@
 """Reads the runs-table CSV that W&B exports: one row per run, configuration and summary mixed and unmarked."""
 
+import gc
 import math
-import re
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import MISSING, fields
+from datetime import UTC, datetime
 from typing import Any
 
-import orjson
-
-from dashboard.sources.imported import Imported, SourceError
-from dashboard.sources.table import Table, parse
+from dashboard.sources import columns
+from dashboard.sources.columns import is_metric, is_panel, is_runs_table, is_scalars, seems
+from dashboard.sources.imported import NO_CORRECTIONS, Corrections, Imported, SourceError
+from dashboard.sources.sameness import WANDB_ID
+from dashboard.sources.table import Table, header, parse
 from training.record.schema import Run, Status
+
+__all__ = ["is_metric", "is_panel", "is_runs_table", "is_scalars", "pairs", "read", "seems"]
 
 NAME, STATE, RUN_ID, NOTES = "Name", "State", "ID", "Notes"
 
@@ -26,141 +32,131 @@ _STATUS: Mapping[str, Status] = {
     "preempted": "stopped",
     "preempting": "running",
 }
-_METRIC = re.compile(
-    r"(train|eval|val|valid|validation|test|dev|system|perf|objective|samples)/.+"
-    r"|(train|eval)_(loss|acc\w*|runtime|samples_per_second|steps_per_second)|(val|valid|validation|test|dev)_\w+"
-    r"|.*[_/.](loss|acc|accuracy|f1|auc|perplexity|grad_norm)"
-    r"|loss|acc|accuracy|epoch|total_flos|global_step|_step|_runtime|_timestamp|rewards/.+|logps/.+|logits/.+",
-    re.IGNORECASE,
-)
-_PANEL = re.compile(r".+__(MIN|MAX)")
-_UNKNOWN = frozenset({"", "na", "n/a", "null", "none"})
-_BOOLEANS = {"true": True, "false": False}
+_ERRORS = ("crashed", "failed")
+_EMPTY = {field.name: field.default_factory() for field in fields(Run) if field.default_factory is not MISSING}
 
 
-def is_metric(column: str) -> bool:
-    """Whether a column is a logged metric rather than configuration, as far as its name tells."""
-    return _METRIC.fullmatch(column) is not None
-
-
-def read(content: bytes, filename: str, prefix: str) -> Imported:
+def read(content: bytes, filename: str, prefix: str, corrections: Corrections = NO_CORRECTIONS) -> Imported:
     """The runs of a W&B runs-table export; each id is `prefix` and the number of its row, from 1.
 
     Raises SourceError with one sentence, saying what the file seems to be, if it is no such export.
     """
+    _refuse_others(header(content), filename)
     table = parse(content)
-    _refuse_others(table, filename)
-    columns, duplicates = _columns(table.header)
-    named = [column for column in columns if is_metric(column) and _mostly_numbers(table, columns[column])]
-    metrics, notes = _numeric(table, named, columns)
-    configs = [column for column in columns if column not in _ABOUT_THE_RUN and column not in named]
-    runs = tuple(
-        _run(table, number, row, columns, configs, metrics[number], filename, prefix)
-        for number, row in enumerate(table.rows)
-    )
-    return Imported(runs, (*duplicates, *notes, *_about_names(runs), *_about_state(columns)))
-
-
-def _refuse_others(table: Table, filename: str) -> None:
-    header = [column for column in table.header if column]
-    if any(_PANEL.fullmatch(column) for column in header):
-        raise SourceError(
-            f"{filename} is a W&B chart export (curves), not a runs table: export the table of runs as CSV."
-        )
-    if [column.lower() for column in header] == ["wall time", "step", "value"]:
-        raise SourceError(f"{filename} is a TensorBoard scalar export, not a W&B runs table.")
-    if NAME not in header or "Step" in header:
-        shown = ", ".join(header[:6]) + (", ..." if len(header) > 6 else "")
-        raise SourceError(f'{filename} is no W&B runs table: it has no column "{NAME}" (its columns: {shown[:200]}).')
-    if not table.rows:
+    if not len(table):
         raise SourceError(f"{filename} is a W&B runs table without a single run.")
-    if not any(is_metric(column) for column in header) and len(header) < 3:
+    with _collector_paused():
+        found = columns.sort(table, corrections, _ABOUT_THE_RUN)
+        runs, again = _once(_runs(table, found, filename, prefix), _cells(table, RUN_ID, str))
+    notes = (
+        *columns.missing(table.header, filename, corrections),
+        *found.notes,
+        *again,
+        *about_rows(table),
+        *about_names(runs),
+        *_about_state(table.header),
+    )
+    return Imported(runs, notes)
+
+
+def _refuse_others(header: Sequence[str], filename: str) -> None:
+    if is_panel(header) or is_scalars(header):
+        raise SourceError(
+            f"{filename} is {seems(header)}, not a W&B runs table: for its configuration export the table of runs."
+        )
+    if not is_runs_table(header):
+        kind = f" It seems to be {seems(header)}." if seems(header) else ""
+        problem = f'it has no column "{NAME}"' if NAME not in header else 'it has a column "Step"'
+        raise SourceError(f"{filename} is no W&B runs table: {problem} (its columns: {columns.shown(header)}).{kind}")
+    named = [column for column in header if column]
+    if not any(is_metric(column) for column in named) and len(named) < 3:
         raise SourceError(f"{filename} has names but neither metrics nor configuration: add columns before exporting.")
 
 
-def _columns(header: tuple[str, ...]) -> tuple[dict[str, int], list[str]]:
-    """Column name -> position; of a repeated name the first counts, and the notes say so."""
-    repeated = sorted(name for name, count in Counter(header).items() if count > 1 and name)
-    columns = {name: header.index(name) for name in dict.fromkeys(header) if name}
-    return columns, [f'Column "{name[:80]}" appears more than once: the first is used.' for name in repeated]
-
-
-def _mostly_numbers(table: Table, position: int) -> bool:
-    """Whether at least half of the cells that are not empty are numbers: `classification_loss` may be a switch."""
-    cells = [row[position] for row in table.rows if row[position].strip().lower() not in _UNKNOWN]
-    return 2 * sum(table.number(cell) is not None for cell in cells) >= len(cells)
-
-
-def _numeric(table: Table, metrics: list[str], columns: Mapping[str, int]) -> tuple[list[dict[str, float]], list[str]]:
-    """Per row its metrics, and a note per cell that is no number. Empty = not logged: absent; NaN = diverged: NaN."""
-    found: list[dict[str, float]] = [{} for _ in table.rows]
-    bad: list[str] = []
-    for column in metrics:
-        for number, row in enumerate(table.rows):
-            cell = row[columns[column]]
-            value = table.number(cell)
-            if value is not None:
-                found[number][column] = value
-            elif cell.strip().lower() not in _UNKNOWN and cell.strip() != "-":
-                bad.append(f'Row {number + 1}, column "{column[:80]}": "{cell[:40]}" is no number; it is left out.')
-    more = [f"{len(bad) - 20} more cells are no numbers."] if len(bad) > 20 else []
-    return found, bad[:20] + more
-
-
-def _value(table: Table, cell: str) -> Any:
-    """A configuration cell: number, truth value, list, text, or None where the source is silent."""
-    text = cell.strip()
-    if not text or text.lower() in ("na", "n/a"):
-        return None
-    if text.lower() in _BOOLEANS:
-        return _BOOLEANS[text.lower()]
-    number = table.number(text)
-    if number is None:
-        return _list(text) or text
-    return int(number) if math.isfinite(number) and number.is_integer() and "." not in text else number
-
-
-def _list(text: str) -> list[Any] | None:
-    """The plain values of a list written as JSON, as W&B writes `["sigmoid"]`; None for any other text."""
+@contextmanager
+def _collector_paused() -> Iterator[None]:
+    """Without Python's cyclic garbage collector, which would walk all rows again and again (they have no cycles): half
+    of the time that a large table takes."""
+    was = gc.isenabled()
+    gc.disable()
     try:
-        found = orjson.loads(text) if text.startswith("[") else None
-    except ValueError:
-        return None
-    plain = isinstance(found, list) and not any(isinstance(part, list | dict) for part in found)
-    return found if plain else None
+        yield
+    finally:
+        if was:
+            gc.enable()
 
 
-def _run(
-    table: Table,
-    number: int,
-    row: tuple[str, ...],
-    columns: Mapping[str, int],
-    configs: list[str],
-    metrics: dict[str, float],
-    filename: str,
-    prefix: str,
-) -> Run:
-    def cell(column: str) -> str:
-        return row[columns[column]].strip() if column in columns else ""
+def _cells(table: Table, name: str, read: Callable[[str], Any]) -> list[Any]:
+    """What `read` makes of each cell of a column; None where the cell is empty or the column absent."""
+    return table.each(table.header.index(name), read) if name in table.header else [None] * len(table)
 
-    config = {name: value for name in configs if (value := _value(table, cell(name))) is not None}
-    state = cell(STATE).lower()
-    return Run(
-        id=f"{prefix}-{number + 1}",
-        name=cell(NAME)[:200] or f"row {number + 1}",
-        source=filename,
-        status=_STATUS.get(state, "unknown"),
-        config=config,
-        metrics=metrics,
-        step=_whole(metrics.get("train/global_step", metrics.get("_step") or None)),
-        max_steps=_whole(table.number(cell("max_steps"))),
-        epoch=metrics.get("train/epoch", metrics.get("epoch")),
-        n_eval=pairs(metrics),
-        sweep=cell("Sweep")[:200] or None,
-        seconds=table.number(cell("Runtime")),
-        error=f"{state}, as W&B says" if state in ("crashed", "failed") else None,
-        notes=() if cell(NOTES) in ("", "-") else (cell(NOTES)[:500],),
+
+def _runs(table: Table, found: columns.Columns, filename: str, prefix: str) -> list[Run]:
+    metrics, silent = found.metrics, [None] * len(table)
+    calls = [count or None for count in metrics.get("_step", silent)]
+    counted = {"eval/runtime", "eval/samples_per_second"} <= metrics.keys()
+    rows = zip(
+        columns.by_row(found.config, len(table)),
+        columns.by_row(metrics, len(table)),
+        map(_first, metrics.get("train/global_step", silent), calls),
+        map(_first, metrics.get("train/epoch", silent), metrics.get("epoch", silent)),
+        _cells(table, "Runtime", table.number),
+        _cells(table, NAME, lambda cell: cell[:200]),
+        _cells(table, STATE, _state),
+        _cells(table, "Sweep", lambda cell: cell[:200]),
+        _cells(table, "Created", _seconds),
+        _cells(table, NOTES, lambda cell: (cell[:500],) if cell != "-" else ()),
+        _cells(table, RUN_ID, lambda cell: {WANDB_ID: cell}),
+        strict=True,
     )
+    return [
+        _run(
+            id=f"{prefix}-{number}",
+            name=name or f"row {number}",
+            source=filename,
+            status=state[0] if state else "unknown",
+            config=config,
+            metrics=logged,
+            step=_whole(step),
+            max_steps=_whole(config.get("max_steps")),
+            epoch=epoch,
+            n_eval=pairs(logged) if counted else None,
+            sweep=sweep,
+            created=created,
+            seconds=seconds,
+            error=state[1] if state else None,
+            notes=notes or (),
+            environment=environment or _EMPTY["environment"],
+        )
+        for number, (
+            config,
+            logged,
+            step,
+            epoch,
+            seconds,
+            name,
+            state,
+            sweep,
+            created,
+            notes,
+            environment,
+        ) in enumerate(rows, 1)
+    ]
+
+
+def _state(cell: str) -> tuple[Status, str | None]:
+    state = cell.lower()
+    return _STATUS.get(state, "unknown"), f"{state}, as W&B says" if state in _ERRORS else None
+
+
+def _run(**given: Any) -> Run:
+    """A Run of these fields, all that have no default among them; `_EMPTY` mappings, which none may write, are shared.
+
+    The constructor of a frozen dataclass sets each of its many fields by a call: a third of the time of a large table.
+    """
+    run = object.__new__(Run)
+    run.__dict__.update(_EMPTY, **given)
+    return run
 
 
 def pairs(metrics: Mapping[str, float]) -> int | None:
@@ -177,16 +173,58 @@ def pairs(metrics: Mapping[str, float]) -> int | None:
     return count if count >= 1 and error < 0.5 and abs(runtime * speed - count) <= error else None
 
 
-def _whole(value: float | None) -> int | None:
-    return int(value) if value is not None and math.isfinite(value) and value >= 0 else None
+def _first(one: float | None, other: float | None) -> float | None:
+    return other if one is None else one
 
 
-def _about_names(runs: tuple[Run, ...]) -> list[str]:
-    repeated = [name for name, count in Counter(run.name for run in runs).items() if count > 1]
+def _whole(value: Any) -> int | None:
+    known = isinstance(value, int | float) and math.isfinite(value) and 0 <= value < 2**63
+    return int(value) if known else None
+
+
+def _seconds(text: str) -> float | None:
+    """A time as W&B writes it, `2025-05-20T00:05:54.000Z`, in seconds since 1970."""
+    try:
+        found = datetime.fromisoformat(text)
+    except ValueError:
+        return None
+    return (found if found.tzinfo else found.replace(tzinfo=UTC)).timestamp()
+
+
+def _once(runs: list[Run], ids: list[str | None]) -> tuple[tuple[Run, ...], list[str]]:
+    """The runs without a second row of the same W&B ID: one run exported twice is one run."""
+    seen = Counter(key for key in ids if key)
+    if not seen or seen.most_common(1)[0][1] == 1:
+        return tuple(runs), []
+    first: dict[str, Run] = {}
+    for run, key in zip(runs, ids, strict=True):
+        first.setdefault(key or f"row {run.id}", run)
+    again = len(runs) - len(first)
+    return tuple(first.values()), [f"{again:,} rows repeat the ID of a row above: the first row of each is used."]
+
+
+def about_rows(table: Table) -> list[str]:
+    """A note on rows that do not fit the header."""
+    if not table.ragged:
+        return []
+    return [
+        f"{table.ragged:,} rows have fewer or more cells than the header: what is missing is taken as empty, what is "
+        "too much is left out."
+    ]
+
+
+def about_names(runs: Sequence[Run]) -> list[str]:
+    """A note on names that several runs share."""
+    counts = Counter(run.name for run in runs)
+    repeated = [name for name, count in counts.items() if count > 1]
     if not repeated:
         return []
-    return [f"{len(repeated)} names are used by several rows (seeds?): every row is a run of its own."]
+    rows = sum(counts[name] for name in repeated)
+    return [
+        f"{len(repeated):,} names are used by several rows ({rows:,} in all): every row is a run of its own. If they "
+        "are seeds of one configuration, group them as seeds."
+    ]
 
 
-def _about_state(columns: Mapping[str, int]) -> list[str]:
-    return [] if STATE in columns else ['There is no column "State": whether these runs finished is not known.']
+def _about_state(header: Sequence[str]) -> list[str]:
+    return [] if STATE in header else ['There is no column "State": whether these runs finished is not known.']

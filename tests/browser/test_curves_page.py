@@ -88,9 +88,7 @@ def test_a_run_without_curves_says_so(empty_url, open_page):
     )
     page.locator("#run-table .ag-row input[type=checkbox]").first.check()
     page.get_by_role("link", name="Show curves").click()
-    expect(page.locator("#curves-notes")).to_contain_text(
-        "lonely: no curves. A W&B runs-table export has only the last"
-    )
+    expect(page.locator("#curves-notes")).to_contain_text("lonely: no curves. Their source has only the last")
 
 
 def test_no_run_chosen_says_what_to_do(empty_url, open_page):

@@ -10,9 +10,9 @@ import yaml
 from training.publishing.evaluation import Estimate, Evaluation
 from training.publishing.findings import CHECKED, Evidence, findings
 from training.publishing.loading import Files, Samples, as_text, loading_code
-from training.publishing.markdown import code, excerpt, fenced, table
 from training.publishing.public import hub_id, public, without_paths
 from training.record import metrics as names
+from training.record.markdown import code, excerpt, fenced, table
 
 CURVES = "curves.png"
 SHOWN_SAMPLES = 8

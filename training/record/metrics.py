@@ -11,6 +11,7 @@ REJECTED = "rewards/rejected"
 ACCURACY = "rewards/accuracies"
 MARGIN = "rewards/margins"
 COMMON_BETA_LOSS = "common_beta_loss"
+CALIBRATED_LOSS = "calibrated_loss"
 LOGPS_CHOSEN = "logps/chosen"
 LOGPS_REJECTED = "logps/rejected"
 
@@ -61,6 +62,14 @@ _KNOWN = (
         "lower",
         "Mean of -log sigmoid(b * margin of log-ratios) with one b for all runs of a sweep: comparable across beta and "
         "loss type, where the loss itself is not. ln 2 = 0.693 before training.",
+    ),
+    Metric(
+        CALIBRATED_LOSS,
+        "calibrated loss",
+        "nats",
+        "lower",
+        "Mean of -log sigmoid(b * margin of log-ratios) at the b that makes it smallest for this run: how well the "
+        "margins order the pairs, whatever their scale. Comparable across beta and loss type. At most ln 2 = 0.693.",
     ),
     Metric(
         CHOSEN,

@@ -137,6 +137,7 @@ def read_scores(directory: Path, step: int) -> pa.Table:
     """
     path = directory / schema.SCORES / f"step-{step}.parquet"
     try:
-        return pq.read_table(path)
+        with pq.ParquetFile(path) as file:  # read_table would import pyarrow.dataset, which takes longer than reading
+            return file.read()
     except (OSError, pa.ArrowInvalid) as error:
         raise RecordError(f"{path} cannot be read ({error}); scored steps: {score_steps(directory)}") from error

@@ -56,6 +56,7 @@ class Run:
 
     `config` uses TRL's argument names. `metrics` has the last logged value under each W&B key (`eval/loss`,
     `train/rewards/chosen`, ...); `best` the evaluation of the best checkpoint, taken at `best_step` by `best_metric`.
+    `apart` says why it must not be ranked with others, if it must not (`a mean of several runs`, `no DPO run`).
     `n_eval` counts evaluation pairs. `updated` and `created` are seconds since 1970. What a source does not say is
     None, absent or "unknown", never guessed.
     """
@@ -80,4 +81,5 @@ class Run:
     updated: float | None = None
     seconds: float | None = None
     error: str | None = None
+    apart: str | None = None
     notes: tuple[str, ...] = ()

@@ -50,3 +50,14 @@ def duration(minutes: int) -> str:
     if minutes < 60:
         return f"{minutes} min"
     return f"{minutes // 60} h" if minutes < 48 * 60 else f"{minutes // (24 * 60)} days"
+
+
+def one_line(text: str, longest: int = 80) -> str:
+    """A name as one line of at most `longest` characters."""
+    line = visible(text)
+    return line if len(line) <= longest else f"{line[: longest - 1]}…"
+
+
+def visible(text: str) -> str:
+    """The text in one line, with nothing that a terminal or a browser obeys: control and direction characters shown."""
+    return "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in " ".join(text.split()))

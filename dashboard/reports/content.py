@@ -1,0 +1,55 @@
+"""What a report says, whatever its format: the runs in their order, the findings, the verdict."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from dashboard.analysis.findings.finding import Finding
+from dashboard.analysis.ranking import At
+from dashboard.analysis.suggestions import Suggestion
+from dashboard.analysis.verdict import Answer
+from training.record.intervals import Interval
+from training.record.schema import Run
+
+
+@dataclass(frozen=True)
+class Line:
+    """One run: its evaluation at `step`, its rank by each metric among the runs it may be compared with.
+
+    `tied` says that the run is the best of its group, or cannot be told apart from it. `group` names the runs whose
+    losses may be compared with its own, `label` says so in words.
+    """
+
+    run: Run
+    step: int | None
+    metrics: Mapping[str, float]
+    ranks: Mapping[str, int]
+    interval: Interval | None
+    tied: bool
+    group: str
+    label: str
+
+
+@dataclass(frozen=True)
+class Content:
+    """A whole report. `key` is the metric that orders the runs, `parameters` the hyper-parameters worth a column.
+
+    `moment` is "best", "last", or the step at which all runs are compared.
+    """
+
+    sources: tuple[str, ...]
+    notes: tuple[str, ...]
+    lines: tuple[Line, ...]
+    findings: tuple[Finding, ...]
+    verdict: Answer
+    suggestions: tuple[Suggestion, ...]
+    importance: tuple[str, ...]
+    parameters: tuple[str, ...]
+    key: str
+    at: At
+    moment: str
+    names: Mapping[str, str] = field(default_factory=dict)
+
+    def named(self, runs: Sequence[str], most: int = 5) -> str:
+        """Run ids as names, the first `most` of them."""
+        shown = ", ".join(self.names.get(run, run) for run in runs[:most])
+        return f"{shown} and {len(runs) - most} more" if len(runs) > most else shown

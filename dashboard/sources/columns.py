@@ -1,0 +1,252 @@
+"""Tells by its header what a table is, and which of its columns are configuration and which are metrics."""
+
+import math
+import re
+from collections import Counter
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from difflib import get_close_matches
+from typing import Any
+
+import orjson
+
+from dashboard.sources import vocabulary
+from dashboard.sources.imported import Corrections
+from dashboard.sources.table import Table
+
+MOST_NOTES = 20
+"""Bad cells that are named one by one."""
+
+_METRIC = re.compile(
+    r"(train|eval|val|valid|validation|test|dev|system|perf|objective|samples)/.+"
+    r"|(train|eval)_(loss|acc\w*|runtime|samples_per_second|steps_per_second)|(val|valid|validation|test|dev)_\w+"
+    r"|(train|eval)_(rewards|logps|logits)/.+|.*[_/.](loss|acc|accuracy|f1|auc|perplexity|grad_norm)|loss/(train|eval)"
+    r"|(train|eval|valid|validation|training|evaluation|test)[ _](loss|acc|accuracy|reward.*)"
+    r"|(rewards?[ _])?(margins?|accurac(y|ies))|(chosen|rejected)_rewards?|reward_margins?|win[ _-]?rate|score|ppl"
+    r"|loss|acc|accuracy|perplexity|kl|epoch|total_flos|global_step|_step|_runtime|_timestamp"
+    r"|(rewards|logps|logits)(_train|_eval)?/.+",
+    re.IGNORECASE,
+)
+_PANEL = re.compile(r".+__(MIN|MAX)")
+_ALIASES = {
+    "lr": "learning_rate",
+    "learning rate": "learning_rate",
+    "loss.beta": "beta",
+    "dpo_beta": "beta",
+    "pref_beta": "beta",
+    "pref_loss": "loss_type",
+    "loss type": "loss_type",
+    "max length": "max_length",
+    "weight decay": "weight_decay",
+}
+_UNKNOWN = frozenset({"", "na", "n/a", "null", "none", "-", "–", "—", "no log"})
+_NOT_AVAILABLE = re.compile(r"n/?a(\s*\(.*)?", re.IGNORECASE | re.DOTALL)
+_CATEGORIES = frozenset({"none", "null", "auto", "default", "-"})
+_BOOLEANS = {"true": True, "false": False}
+_SEEMS = (
+    ({"chosen", "rejected"}, "preference pairs (training data)"),
+    ({"text", "score"}, "a list of texts and scores"),
+    ({"prompt", "completion"}, "prompts and completions (training data)"),
+    ({"prompt", "response"}, "prompts and responses (training data)"),
+    ({"instruction", "output"}, "instructions and answers (training data)"),
+    ({"messages"}, "conversations (training data)"),
+    ({"text", "label"}, "texts and labels (training data)"),
+)
+
+
+@dataclass
+class Columns:
+    """A table's columns by what they mean, each of shape (rows,), with None where the source is silent."""
+
+    config: dict[str, list[Any]] = field(default_factory=dict)
+    metrics: dict[str, list[float | None]] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+
+
+def is_metric(column: str) -> bool:
+    """Whether a column is a logged metric rather than configuration, as far as its name tells."""
+    return _METRIC.fullmatch(column) is not None
+
+
+def is_panel(header: Sequence[str]) -> bool:
+    """Whether these are the columns of a chart's export from W&B: x, then `RUN - METRIC` with __MIN and __MAX."""
+    return any(_PANEL.fullmatch(column) for column in header)
+
+
+def is_scalars(header: Sequence[str]) -> bool:
+    """Whether these are the columns of a TensorBoard scalar export: `Wall time,Step,Value`."""
+    return [column.strip().lower() for column in header if column.strip()] == ["wall time", "step", "value"]
+
+
+def is_runs_table(header: Sequence[str]) -> bool:
+    """Whether these are the columns of W&B's table of runs: `Name`, and neither a chart's columns nor a `Step`."""
+    return "Name" in header and "Step" not in header and not is_panel(header)
+
+
+def seems(header: Sequence[str]) -> str:
+    """What a file with these columns seems to be, as a noun phrase; "" where nothing is known about it."""
+    if is_panel(header):
+        return "a W&B chart export (curves)"
+    if is_scalars(header):
+        return "a TensorBoard scalar export"
+    if is_runs_table(header):
+        return "a W&B runs table"
+    names = {column.strip().lower() for column in header}
+    return next((kind for needed, kind in _SEEMS if needed <= names), "")
+
+
+def shown(header: Iterable[str]) -> str:
+    """The first names of a header, short enough for a message."""
+    names = [column for column in header if column]
+    return (", ".join(name[:80] for name in names[:6]) + (", ..." if len(names) > 6 else ""))[:200]
+
+
+def positions(header: Sequence[str]) -> tuple[dict[str, int], list[str]]:
+    """Column name -> position; of a repeated name the first counts, and the notes say so."""
+    repeated = sorted(name for name, count in Counter(header).items() if count > 1 and name)
+    found = {name: header.index(name) for name in dict.fromkeys(header) if name}
+    return found, [f'Column "{name[:80]}" appears more than once: the first is used.' for name in repeated]
+
+
+def missing(header: Collection[str], filename: str, corrections: Corrections) -> list[str]:
+    """A note for each name in the corrections that is no column here, with the columns that are spelt nearly so."""
+    named = sorted(corrections.config | corrections.metrics | corrections.renamed.keys())
+    notes = []
+    for name in named:
+        if name not in header:
+            near = get_close_matches(name[:80], [column for column in header if column and len(column) <= 80], n=3)
+            hint = " Did you mean " + " or ".join(f'"{column}"' for column in near) + "?" if near else ""
+            notes.append(f'{filename} has no column "{name[:80]}".{hint}')
+    return notes
+
+
+def sort(
+    table: Table, corrections: Corrections, about: Collection[str] = (), split: vocabulary.Split | None = None
+) -> Columns:
+    """Configuration and metrics of a table, told apart by name and content; what the user says wins.
+
+    `about` are columns with another meaning. `split` is that of metrics whose name says none. Metrics go under their
+    W&B key, where several columns mean one key under the one that is spelt so, else the first.
+    """
+    where, notes = positions(table.header)
+    found, bad, renamed = Columns(notes=notes), _BadCells(), []
+    for name in sorted(where, key=lambda name: _precedence(name, corrections, split)):
+        told = name in corrections.metrics or (name in corrections.renamed and name not in corrections.config)
+        if name in about and not told and name not in corrections.config:
+            continue
+        numbers = table.numbers(where[name]) if told or (name not in corrections.config and is_metric(name)) else None
+        if numbers is not None and (told or _mostly_numbers(table, where[name], numbers)):
+            key = corrections.renamed.get(name) or vocabulary.key(name, split)
+            column, target = bad.metric(name, numbers, table, where[name]), found.metrics
+        else:
+            key = corrections.renamed.get(name) or _ALIASES.get(name.lower(), name)
+            column, target = bad.config(name, table, where[name]), found.config
+        if key in target:
+            notes.append(f'Column "{name[:80]}" means "{key[:80]}", which another column gives: it is left out.')
+            continue
+        target[key] = column
+        renamed += [(name, key)] if key != name else []
+    notes += [*_renamed(renamed), *bad.notes()]
+    return found
+
+
+def _precedence(name: str, corrections: Corrections, split: vocabulary.Split | None) -> int:
+    """What the user names comes first, then what is spelt as W&B does, then the rest in the order of the file."""
+    if name in corrections.renamed or name in corrections.config or name in corrections.metrics:
+        return 0
+    return 1 if vocabulary.key(name, split) == name and name.lower() not in _ALIASES else 2
+
+
+def _renamed(pairs: list[tuple[str, str]]) -> list[str]:
+    told = ", ".join(f'"{name[:80]}" is "{key[:80]}"' for name, key in pairs[:5])
+    more = f", and {len(pairs) - 5} more" if len(pairs) > 5 else ""
+    return [f"Columns read under their usual names: {told}{more}."] if pairs else []
+
+
+def _mostly_numbers(table: Table, position: int, numbers: list[float | None]) -> bool:
+    """Whether at least half of the cells that are not empty are numbers: `classification_loss` may be a switch."""
+    count = len(numbers) - numbers.count(None)
+    if 2 * count >= len(numbers) - table.columns[position].null_count:
+        return True
+    return 2 * count >= sum(cell.lower() not in _UNKNOWN for cell in table.texts(position))
+
+
+def value(table: Table, cell: str) -> Any:
+    """A configuration cell: number, truth value, list, text, or None where the source is silent."""
+    text = cell.strip()
+    if not text or _NOT_AVAILABLE.fullmatch(text):
+        return None
+    if text.lower() in _BOOLEANS:
+        return _BOOLEANS[text.lower()]
+    number = table.number(text)
+    if number is None:
+        return _list(text) or text
+    return int(number) if math.isfinite(number) and number.is_integer() and "." not in text else number
+
+
+def _list(text: str) -> list[Any] | None:
+    """The plain values of a list written as JSON, as W&B writes `["sigmoid"]`; None for any other text."""
+    try:
+        found = orjson.loads(text) if text.startswith("[") else None
+    except ValueError:
+        return None
+    plain = isinstance(found, list) and not any(isinstance(part, list | dict) for part in found)
+    return found if plain else None
+
+
+class _BadCells:
+    """Collects the cells that do not fit their column, and says so in a few notes."""
+
+    def __init__(self) -> None:
+        self._notes: list[str] = []
+        self._count = 0
+
+    def _add(self, row: int, name: str, cell: str, problem: str) -> None:
+        self._count += 1
+        if self._count <= MOST_NOTES:
+            self._notes.append(f'Row {row + 1}, column "{name[:80]}": "{cell[:40]}" {problem}.')
+
+    def notes(self) -> list[str]:
+        more = self._count - MOST_NOTES
+        return self._notes + ([f"{more:,} more cells do not fit their columns."] if more > 0 else [])
+
+    def metric(self, name: str, numbers: list[float | None], table: Table, position: int) -> list[float | None]:
+        """The numbers as they are, every cell that is none noted: empty = not logged, NaN = diverged."""
+        if numbers.count(None) > table.columns[position].null_count:
+            for row, (number, cell) in enumerate(zip(numbers, table.texts(position), strict=True)):
+                if number is None and cell.lower() not in _UNKNOWN:
+                    self._add(row, name, cell, "is no number; it is left out")
+        return numbers
+
+    def config(self, name: str, table: Table, position: int) -> list[Any]:
+        """The values of a configuration column. In a column of numbers a text that is no usual word is left out."""
+        numbers = table.plain_numbers(position)
+        if numbers is not None:
+            return numbers
+        values = table.each(position, lambda cell: value(table, cell))
+        kinds = Counter(map(type, values))
+        of_numbers = kinds[int] + kinds[float] > kinds[str]
+        if not of_numbers and kinds[type(None)] == table.columns[position].null_count:
+            return values
+        for row, (found, cell) in enumerate(zip(values, table.texts(position), strict=True)):
+            if found is None and cell and cell.lower() not in _UNKNOWN:
+                self._add(row, name, cell, "is taken as not available")
+            elif of_numbers and isinstance(found, str) and found.lower() not in _CATEGORIES:
+                values[row] = None
+                self._add(row, name, cell, "is no number, as the others are; it is left out")
+        return values
+
+
+def by_row(columns: Mapping[str, list[Any]], rows: int) -> list[dict[str, Any]]:
+    """Per row what it has, without what is None; the columns that all rows have come first."""
+    silent = {name: column for name, column in columns.items() if None in column}
+    full = {name: column for name, column in columns.items() if name not in silent}
+    names = tuple(full)
+    found = [dict(zip(names, row, strict=True)) for row in zip(*full.values(), strict=True)] or [
+        {} for _ in range(rows)
+    ]
+    for name, column in silent.items():
+        for row, value in zip(found, column, strict=True):
+            if value is not None:
+                row[name] = value
+    return found

@@ -1,0 +1,249 @@
+"""Reads tables that people keep by hand: a spreadsheet of results, a notebook's or model card's table of one run."""
+
+import math
+import re
+from array import array
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from itertools import groupby, islice
+from pathlib import PurePosixPath
+from typing import Any
+
+import pyarrow.compute as pc
+
+from dashboard.sources import columns, vocabulary
+from dashboard.sources.imported import NO_CORRECTIONS, Corrections, Imported, SourceError, with_evaluations
+from dashboard.sources.table import LONGEST_CELL, Table, decode, from_rows, header, parse
+from dashboard.sources.wandb_runs import about_names, about_rows
+from training.record.metrics import ACCURACY
+from training.record.schema import History, Run, Series
+
+_NAMES = (
+    "name", "run", "run name", "run_name", "experiment", "trial", "model", "method", "config", "parameters",
+    "hyperparameters", "id", "run id", "run_id", "checkpoint",
+)  # fmt: skip
+_SETTINGS = frozenset({"beta", "lr", "learning rate", "learning_rate", "seed", "loss_type", "batch size", "batch_size"})
+_PLACES = ("step", "epoch")
+_NUMBERED = re.compile(r"(.*[^\W\d])[-_ @]([0-9]{1,4})", re.ASCII)
+_PAIR = re.compile(r"""\s*([A-Za-z_][\w.]*)\s*=\s*("[^"]*"|'[^']*'|[^,()\[\]{}"'=]+)\s*(?:,|$)""", re.ASCII)
+_PERCENT = re.compile(r"([-+]?\d+(?:[.,]\d+)?)\s*%", re.ASCII)
+MOST_MARKDOWN = 4 * 2**20
+"""Bytes of a file in which tables between text are looked for."""
+
+MOST_TABLES = 20
+"""Tables of one text that are looked at."""
+
+_SILENT = "The table does not say whether its runs finished, nor how many pairs were evaluated."
+
+
+def read(content: bytes, filename: str, prefix: str, corrections: Corrections = NO_CORRECTIONS) -> Imported:
+    """The runs of a table with one row per run, or the one run of a table with one row per evaluation.
+
+    A metric whose name says no split is taken as one of the evaluation. Raises SourceError, one sentence that says what
+    the file seems to be, if it is no such table.
+    """
+    tables = _markdown(content)
+    if not tables:
+        _refuse(header(content), filename, corrections)
+        tables = [parse(content)]
+    table = next((table for table in tables if not _problem(table.header, corrections)), tables[0])
+    _refuse(table.header, filename, corrections)
+    if not len(table):
+        raise SourceError(f"{filename} is a table of runs without a single row.")
+    found = (_one_run if _is_curve(table.header) else _runs)(_shares(table), filename, prefix, corrections)
+    notes = [*columns.missing(_known(table.header), filename, corrections), *found.notes, *about_rows(table), _SILENT]
+    if len(tables) > 1:
+        notes.append(f"{filename} has {len(tables)} tables: the first that shows runs is read.")
+    return replace(found, notes=tuple(notes))
+
+
+def _refuse(names: Sequence[str], filename: str, corrections: Corrections) -> None:
+    if problem := _problem(names, corrections):
+        raise SourceError(f"{filename} is no table of runs: {problem} (its columns: {columns.shown(names)}).")
+
+
+def _problem(names: Sequence[str], corrections: Corrections) -> str:
+    """Why a table with these columns cannot be read here; "" if it can."""
+    if kind := columns.seems(names):
+        return f"it seems to be {kind}"
+    told = corrections.metrics | corrections.renamed.keys()
+    metrics = [name for name in names if name in told or columns.is_metric(name) or _NUMBERED.fullmatch(name)]
+    if not {name for name in metrics if name.lower() not in _PLACES}:
+        return "no column is a metric known here, such as eval_loss or accuracy"
+    if len([name for name in names if name]) < 2:
+        return "it has a single column"
+    return ""
+
+
+def _known(names: Sequence[str]) -> list[str]:
+    """What corrections may name: the columns, and what numbered columns have in common."""
+    return [*names, *_numbered(names)]
+
+
+def _is_curve(names: Sequence[str]) -> bool:
+    """Whether each row is one evaluation of one run: steps or epochs, and nothing that tells runs apart."""
+    lower = {name.lower() for name in names}
+    return bool(lower & set(_PLACES)) and not lower & (_SETTINGS | set(_NAMES))
+
+
+def _markdown(content: bytes) -> list[Table]:
+    """The tables of a Markdown text, such as a model card; none in a file that is no such text."""
+    if b"|" not in content or len(content) > MOST_MARKDOWN:
+        return []
+    lines = decode(content).splitlines()
+    blocks = (list(block) for pipes, block in groupby(lines, lambda line: "|" in line) if pipes)
+    tables = (
+        from_rows(_cells(block[0]), map(_cells, block[2:]))
+        for block in blocks
+        if len(block) > 1 and "-" in block[1] and set(block[1]) <= set("|:- \t")
+    )
+    return list(islice(tables, MOST_TABLES))
+
+
+def _cells(line: str) -> list[str]:
+    inside = line[:LONGEST_CELL].strip().removeprefix("|").removesuffix("|")
+    return [cell.strip().strip("*`").replace("\\|", "|") for cell in re.split(r"(?<!\\)\|", inside)]
+
+
+def _shares(table: Table) -> Table:
+    """The table with each percentage, 82.9%, as a share, 0.829."""
+    if not any(pc.any(pc.match_substring(column, "%")).as_py() for column in table.columns):
+        return table
+    rows = [[_share(cell) for cell in row] for row in table.rows]
+    return replace(table, columns=from_rows(table.header, rows).columns)
+
+
+def _share(cell: str) -> str:
+    match = _PERCENT.fullmatch(cell)
+    return repr(float(f"{match[1].replace(',', '.')}e-2")) if match else cell
+
+
+def _one_run(table: Table, filename: str, prefix: str, corrections: Corrections) -> Imported:
+    """The run whose evaluations, or logs, are the rows."""
+    lower = [name.lower() for name in table.header]
+    places = {place: table.numbers(lower.index(place)) for place in _PLACES if place in lower}
+    found = columns.sort(table, corrections, [name for name in table.header if name.lower() in _PLACES], "eval")
+    notes = [*found.notes, *_as_shares(found.metrics)]
+    steps, epochs = places.get("step", places.get("epoch", [])), places.get("epoch", [None] * len(table))
+    if "step" not in places:
+        notes.append("The table has no steps: the epoch is taken in their place.")
+        if not all(step is None or step.is_integer() for step in steps if step is None or math.isfinite(step)):
+            notes.append("Epochs are not whole: the rows are numbered instead.")
+            steps = [float(row) for row in range(1, len(table) + 1)]
+    points = [(step, epoch, row) for row, (step, epoch) in enumerate(zip(steps, epochs, strict=True))]
+    rows = {int(step): (epoch, row) for step, epoch, row in points if step is not None and 0 <= step < 2**62}
+    if len(rows) < len(table):
+        notes.append(f"{len(table) - len(rows)} rows have no step of their own and are left out.")
+    history = {
+        key: series
+        for key, values in found.metrics.items()
+        if len(series := _series([(step, epoch, values[row]) for step, (epoch, row) in sorted(rows.items())]))
+    }
+    run = Run(id=f"{prefix}-1", name=PurePosixPath(filename).stem[:200] or filename, source=filename, status="unknown")
+    return Imported((with_evaluations(run, history),), tuple(notes), {run.id: history})
+
+
+def _series(points: Sequence[tuple[int, float | None, float | None]]) -> Series:
+    """The curve through (step, epoch, value), in order of steps; a point without value is none."""
+    kept = [(step, math.nan if epoch is None else epoch, value) for step, epoch, value in points if value is not None]
+    return Series(
+        array("q", [step for step, _, _ in kept]),
+        array("d", [epoch for _, epoch, _ in kept]),
+        array("d", [math.nan] * len(kept)),
+        array("d", [value for _, _, value in kept]),
+    )
+
+
+def _numbered(names: Sequence[str]) -> dict[str, dict[int, str]]:
+    """Metric -> evaluation number -> column, of columns such as `loss-1`, `loss-2`."""
+    found: dict[str, dict[int, str]] = defaultdict(dict)
+    for name in names:
+        match = _NUMBERED.fullmatch(name)
+        if match and columns.is_metric(match[1]):
+            found[match[1]].setdefault(int(match[2]), name)
+    return {metric: dict(sorted(points.items())) for metric, points in found.items() if len(points) > 1}
+
+
+def _runs(table: Table, filename: str, prefix: str, corrections: Corrections) -> Imported:
+    """The runs of which each has a row."""
+    numbered = _numbered(table.header)
+    named = next((name for known in _NAMES for name in table.header if name.lower() == known), None)
+    about = {name for points in numbered.values() for name in points.values()} | ({named} if named else set())
+    found = columns.sort(table, corrections, about, "eval")
+    notes = [*found.notes, *_as_shares(found.metrics), *_about_numbers(numbered)]
+    curves = _curves(table, numbered, corrections)
+    texts = table.texts(table.header.index(named)) if named else [""] * len(table)
+    configs, metrics = columns.by_row(found.config, len(table)), columns.by_row(found.metrics, len(table))
+    runs, histories = [], {}
+    for number, (text, config, logged, history) in enumerate(zip(texts, configs, metrics, curves, strict=True), 1):
+        settings = _settings(table, text)
+        run = Run(
+            id=f"{prefix}-{number}",
+            name=_name(named, text, number, bool(settings)),
+            source=filename,
+            status="unknown",
+            config={**settings, **config},
+            metrics=logged,
+            epoch=logged.get("epoch"),
+        )
+        runs.append(with_evaluations(run, history) if history else run)
+        if history:
+            histories[run.id] = history
+    return Imported(tuple(runs), (*notes, *about_names(runs)), histories)
+
+
+def _curves(table: Table, numbered: Mapping[str, Mapping[int, str]], corrections: Corrections) -> list[History]:
+    """Per row the curves over evaluations 1, 2, ...; empty cells are evaluations that did not happen."""
+    curves: list[dict[str, Series]] = [{} for _ in range(len(table))]
+    for metric, points in numbered.items():
+        key = corrections.renamed.get(metric) or vocabulary.key(metric, "eval")
+        values = zip(*(table.numbers(table.header.index(name)) for name in points.values()), strict=True)
+        for curve, row in zip(curves, values, strict=True):
+            series = _series([(k, float(k), value) for k, value in zip(points, row, strict=True)])
+            if len(series):
+                curve[key] = series
+    return [dict(curve) for curve in curves]
+
+
+def _about_numbers(numbered: Mapping[str, Mapping[int, str]]) -> list[str]:
+    if not numbered:
+        return []
+    first = next(iter(numbered.values()))
+    shown = ", ".join(f'"{name[:80]}"' for name in list(first.values())[:2])
+    return [f"Columns such as {shown} are read as a curve over evaluations: the number is taken as epoch and step."]
+
+
+def _as_shares(metrics: dict[str, list[float | None]]) -> list[str]:
+    """Turns accuracies given in percent into shares, as no share is above 1; and a note for each."""
+    notes = []
+    for key, values in metrics.items():
+        known = [value for value in values if value is not None and math.isfinite(value)]
+        if key.endswith(ACCURACY) and known and max(known) > 1 and all(v == 0 or 1 < v <= 100 for v in known):
+            metrics[key] = [None if value is None else value / 100 for value in values]
+            notes.append(f'"{key[:80]}" has values up to {max(known):g}: they are taken as percent.')
+    return notes
+
+
+def _settings(table: Table, text: str) -> dict[str, Any]:
+    """The configuration in a text such as `(beta=0.1, lr_scheduler_type="linear")`; {} if it is any other text."""
+    inside = text.strip()
+    if inside.startswith("(") and inside.endswith(")"):
+        inside = inside[1:-1].strip()
+    found, place = {}, 0
+    while place < len(inside):
+        match = _PAIR.match(inside, place)
+        if match is None:
+            return {}
+        name, cell = match[1], match[2].strip()
+        found[name] = cell[1:-1] if cell[0] in "\"'" else columns.value(table, cell)
+        place = match.end()
+    return {name: value for name, value in found.items() if value is not None}
+
+
+def _name(column: str | None, text: str, number: int, is_settings: bool) -> str:
+    if not text or column is None:
+        return f"row {number}"
+    if is_settings:
+        return f"{column} {number}"
+    return f"{column} {text}"[:200] if text.isdecimal() else text[:200]
