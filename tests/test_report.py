@@ -222,7 +222,7 @@ def test_the_report_can_be_written_to_a_file(export, tmp_path, capsys):
     ("content", "reason"),
     [
         (b"", "empty"),
-        (b"\x00\x01\x02 noise", "is no log of runs"),
+        (b"\x00\x01\x02 noise", "is a binary file, but no log of runs"),
         (b"text,score\nhello,1\n", "export.csv"),
         (b"[" * 200_000, "export.csv"),
     ],

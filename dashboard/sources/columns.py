@@ -3,7 +3,7 @@
 import math
 import re
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from typing import Any
@@ -237,16 +237,31 @@ class _BadCells:
         return values
 
 
-def by_row(columns: Mapping[str, list[Any]], rows: int) -> list[dict[str, Any]]:
-    """Per row what it has, without what is None; the columns that all rows have come first."""
-    silent = {name: column for name, column in columns.items() if None in column}
-    full = {name: column for name, column in columns.items() if name not in silent}
-    names = tuple(full)
-    found = [dict(zip(names, row, strict=True)) for row in zip(*full.values(), strict=True)] or [
-        {} for _ in range(rows)
-    ]
-    for name, column in silent.items():
-        for row, value in zip(found, column, strict=True):
-            if value is not None:
-                row[name] = value
-    return found
+class Row(Mapping[str, Any]):
+    """One row of some columns, without what is None: it holds nothing itself, so many rows cost little."""
+
+    __slots__ = ("_columns", "_row")
+
+    def __init__(self, columns: Mapping[str, list[Any]], row: int) -> None:
+        self._columns, self._row = columns, row
+
+    def __getitem__(self, name: str) -> Any:
+        value = self._columns[name][self._row]
+        if value is None:
+            raise KeyError(name)
+        return value
+
+    def __iter__(self) -> Iterator[str]:
+        row = self._row
+        return (name for name, column in self._columns.items() if column[row] is not None)
+
+    def __len__(self) -> int:
+        return sum(column[self._row] is not None for column in self._columns.values())
+
+    def __repr__(self) -> str:
+        return repr(dict(self))
+
+
+def by_row(columns: Mapping[str, list[Any]], rows: int) -> list[Row]:
+    """Per row what it has."""
+    return [Row(columns, row) for row in range(rows)]

@@ -49,6 +49,10 @@ def joined(parts: Sequence[Imported]) -> Imported:
 
     Of a joined run our own folder wins, then the source that tells more; what that one lacks comes from the others.
     """
+    full = [part for part in parts if part.runs]
+    if len(full) == 1:
+        notes = dict.fromkeys(note for part in parts for note in part.notes)
+        return replace(full[0], notes=tuple(notes))
     seen = [item for number, part in enumerate(parts) for item in _seen(number, part)]
     told = _Told()
     groups = _grouped(seen, told)
@@ -89,7 +93,7 @@ def _grouped(seen: Sequence[Seen], told: _Told) -> list[_Group]:
             group = []
             groups.append(group)
         group.append(item)
-        for key in (ident, *([] if item.twin else [name]), *rare):
+        for key in (*([ident] if ident[1] else []), *([] if item.twin else [name]), *rare):
             if not any(group is other for other in known[key]):
                 known[key].append(group)
     _tell_unclear(groups, told)

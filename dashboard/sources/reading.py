@@ -127,15 +127,16 @@ def _read(source: _Source, corrections: Corrections) -> Imported:
     if not any(part.runs for part in parts):
         raise SourceError(_nothing(source, kinds, problems, [note for part in parts for note in part.notes]))
     joined = joining.joined(parts)
-    runs = tuple(_of_source(run, source) for run in joined.runs)
-    return Imported(runs, (*joined.notes, *_few(problems)), joined.histories, joined.folders)
+    return Imported(_of_source(joined.runs, source), (*joined.notes, *_few(problems)), joined.histories, joined.folders)
 
 
-def _of_source(run: Run, source: _Source) -> Run:
-    """The run as one of the folder or archive that the user named, not of its one file: a table keeps its own name."""
-    whole = source.alone and len(source.files) == 1
-    table = PurePosixPath(run.source).suffix.lower() in _TABLES
-    return run if whole or table or run.source == "runs" else replace(run, source=PurePath(source.name).name)
+def _of_source(runs: tuple[Run, ...], source: _Source) -> tuple[Run, ...]:
+    """The runs as those of the folder or archive that the user named, not of one file in it: a table keeps its name."""
+    if source.alone and len(source.files) == 1:
+        return runs
+    tables = {name for name in {run.source for run in runs} if PurePosixPath(name).suffix.lower() in _TABLES}
+    own = PurePath(source.name).name
+    return tuple(run if run.source in tables or run.source == "runs" else replace(run, source=own) for run in runs)
 
 
 _Reader = Callable[[bytes, str, str, Corrections], Imported]

@@ -33,7 +33,12 @@ _STATUS: Mapping[str, Status] = {
     "preempting": "running",
 }
 _ERRORS = ("crashed", "failed")
-_EMPTY = {field.name: field.default_factory() for field in fields(Run) if field.default_factory is not MISSING}
+_NOTHING: Mapping[str, Any] = {}
+_DEFAULTS: Mapping[str, Any] = {
+    **{field.name: field.default for field in fields(Run) if field.default is not MISSING},
+    **{field.name: field.default_factory() for field in fields(Run) if field.default_factory is not MISSING},
+}
+"""Of the fields that a table does not tell; their mappings, which nobody may write, are shared by all runs."""
 
 
 def read(content: bytes, filename: str, prefix: str, corrections: Corrections = NO_CORRECTIONS) -> Imported:
@@ -92,56 +97,38 @@ def _cells(table: Table, name: str, read: Callable[[str], Any]) -> list[Any]:
 
 
 def _runs(table: Table, found: columns.Columns, filename: str, prefix: str) -> list[Run]:
-    metrics, silent = found.metrics, [None] * len(table)
+    """One run per row. A cell is looked at once for all rows that have it, a column at a time."""
+    rows, metrics = len(table), found.metrics
+    silent = [None] * rows
+    states = _cells(table, STATE, _state)
     calls = [count or None for count in metrics.get("_step", silent)]
-    counted = {"eval/runtime", "eval/samples_per_second"} <= metrics.keys()
-    rows = zip(
-        columns.by_row(found.config, len(table)),
-        columns.by_row(metrics, len(table)),
-        map(_first, metrics.get("train/global_step", silent), calls),
-        map(_first, metrics.get("train/epoch", silent), metrics.get("epoch", silent)),
-        _cells(table, "Runtime", table.number),
-        _cells(table, NAME, lambda cell: cell[:200]),
-        _cells(table, STATE, _state),
-        _cells(table, "Sweep", lambda cell: cell[:200]),
-        _cells(table, "Created", _seconds),
-        _cells(table, NOTES, lambda cell: (cell[:500],) if cell != "-" else ()),
-        _cells(table, RUN_ID, lambda cell: {WANDB_ID: cell}),
-        strict=True,
-    )
-    return [
-        _run(
-            id=f"{prefix}-{number}",
-            name=name or f"row {number}",
-            source=filename,
-            status=state[0] if state else "unknown",
-            config=config,
-            metrics=logged,
-            step=_whole(step),
-            max_steps=_whole(config.get("max_steps")),
-            epoch=epoch,
-            n_eval=pairs(logged) if counted else None,
-            sweep=sweep,
-            created=created,
-            seconds=seconds,
-            error=state[1] if state else None,
-            notes=notes or (),
-            environment=environment or _EMPTY["environment"],
-        )
-        for number, (
-            config,
-            logged,
-            step,
-            epoch,
-            seconds,
-            name,
-            state,
-            sweep,
-            created,
-            notes,
-            environment,
-        ) in enumerate(rows, 1)
-    ]
+    numbers = range(1, rows + 1)
+    values = {
+        "id": [f"{prefix}-{number}" for number in numbers],
+        "name": list(map(_name, _cells(table, NAME, lambda cell: cell[:200]), numbers)),
+        "source": [filename] * rows,
+        "status": [state[0] if state else "unknown" for state in states],
+        "error": [state[1] if state else None for state in states],
+        "config": columns.by_row(found.config, rows),
+        "metrics": columns.by_row(metrics, rows),
+        "step": _each_once(_first(metrics.get("train/global_step"), calls, rows), _whole),
+        "max_steps": _each_once(found.config.get("max_steps", silent), _whole),
+        "epoch": _first(metrics.get("train/epoch"), metrics.get("epoch"), rows),
+        "n_eval": list(
+            map(_counted, metrics.get("eval/runtime", silent), metrics.get("eval/samples_per_second", silent))
+        ),
+        "seconds": _cells(table, "Runtime", table.number),
+        "sweep": _cells(table, "Sweep", lambda cell: cell[:200]),
+        "created": _cells(table, "Created", _seconds),
+        "notes": [note or () for note in _cells(table, NOTES, lambda cell: (cell[:500],) if cell != "-" else ())],
+        "environment": [ident or _NOTHING for ident in _cells(table, RUN_ID, lambda cell: {WANDB_ID: cell})],
+    }
+    values |= {name: [default] * rows for name, default in _DEFAULTS.items() if name not in values}
+    return [_run(dict(zip(values, row, strict=True))) for row in zip(*values.values(), strict=True)]
+
+
+def _name(name: str | None, number: int) -> str:
+    return name or f"row {number}"
 
 
 def _state(cell: str) -> tuple[Status, str | None]:
@@ -149,14 +136,23 @@ def _state(cell: str) -> tuple[Status, str | None]:
     return _STATUS.get(state, "unknown"), f"{state}, as W&B says" if state in _ERRORS else None
 
 
-def _run(**given: Any) -> Run:
-    """A Run of these fields, all that have no default among them; `_EMPTY` mappings, which none may write, are shared.
+def _run(values: dict[str, Any]) -> Run:
+    """A Run of all its fields.
 
     The constructor of a frozen dataclass sets each of its many fields by a call: a third of the time of a large table.
     """
     run = object.__new__(Run)
-    run.__dict__.update(_EMPTY, **given)
+    object.__setattr__(run, "__dict__", values)
     return run
+
+
+def _counted(runtime: float | None, speed: float | None) -> int | None:
+    """`pairs` of two cells; a row that was not evaluated has none."""
+    if runtime is None or speed is None or not 0 < runtime * speed < 1e9:
+        return None
+    error = runtime * 0.0005 + speed * 0.00005
+    count = round(runtime * speed)
+    return count if count >= 1 and error < 0.5 and abs(runtime * speed - count) <= error else None
 
 
 def pairs(metrics: Mapping[str, float]) -> int | None:
@@ -165,16 +161,20 @@ def pairs(metrics: Mapping[str, float]) -> int | None:
     Both are printed with four and three digits after the point, so the product is known to within
     runtime * 0.0005 + samples_per_second * 0.00005; it must be that close to a whole number, and that below a half.
     """
-    runtime, speed = metrics.get("eval/runtime"), metrics.get("eval/samples_per_second")
-    if runtime is None or speed is None or not 0 < runtime * speed < 1e9:
-        return None
-    error = runtime * 0.0005 + speed * 0.00005
-    count = round(runtime * speed)
-    return count if count >= 1 and error < 0.5 and abs(runtime * speed - count) <= error else None
+    return _counted(metrics.get("eval/runtime"), metrics.get("eval/samples_per_second"))
 
 
-def _first(one: float | None, other: float | None) -> float | None:
-    return other if one is None else one
+def _first(one: list[Any] | None, other: list[Any] | None, rows: int) -> list[Any]:
+    """Per row the first column's cell, or the other's where the first is empty or absent."""
+    if one is None or other is None:
+        return one or other or [None] * rows
+    return [second if first is None else first for first, second in zip(one, other, strict=True)]
+
+
+def _each_once(values: list[Any], read: Callable[[Any], Any]) -> list[Any]:
+    """`read` of every value, called once for all equal ones."""
+    known = {value: read(value) for value in set(values)}
+    return [known[value] for value in values]
 
 
 def _whole(value: Any) -> int | None:
