@@ -7,10 +7,10 @@ import os
 import sqlite3
 import struct
 from array import array
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cache
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 import orjson
 
@@ -28,6 +28,8 @@ _WORTH = 64 * 2**10
 _VERSION = 1
 _HEAD = struct.Struct("<Q")
 
+T = TypeVar("T")
+
 
 class _Store(Protocol):
     def get(self, key: str) -> object: ...
@@ -36,34 +38,32 @@ class _Store(Protocol):
 
 def history(directory: Path) -> History:
     """The curves of a run in our own format."""
-    return parsed(directory / schema.METRICS, lambda: read_history(directory))
+    return kept(directory / schema.METRICS, "history", lambda: read_history(directory), encode, decode)
 
 
-def parsed(path: Path, parse: Callable[[], History]) -> History:
-    """What `parse` makes of the file, from the cache if the file is as it was. A cache that fails is no cache."""
+def kept(
+    path: Path | None, kind: str, parse: Callable[[], T], encode: Callable[[T], bytes], decode: Callable[[bytes], T]
+) -> T:
+    """What `parse` makes of the file, from the cache if the file is as it was; `kind` tells apart what is made of it.
+
+    `decode` raises ValueError for bytes that `encode` has not made. A cache that fails is no cache.
+    """
     try:
-        status = path.stat()
+        status = path.stat() if path is not None else None
     except OSError:
+        status = None
+    store = _store(os.environ.get(FOLDER)) if status and status.st_size >= _WORTH else None
+    if store is None or status is None or path is None:
         return parse()
-    store = _store(os.environ.get(FOLDER)) if status.st_size >= _WORTH else None
-    if store is None:
-        return parse()
-    key = f"{_VERSION} {path.absolute()} {status.st_ino} {status.st_size} {status.st_mtime_ns}"
-    known = _get(store, key)
-    if known is not None:
-        return known
+    key = f"{_VERSION} {kind} {path.absolute()} {status.st_ino} {status.st_size} {status.st_mtime_ns}"
+    with contextlib.suppress(OSError, sqlite3.Error, ValueError):
+        known = store.get(key)
+        if isinstance(known, bytes):
+            return decode(known)
     found = parse()
     with contextlib.suppress(OSError, sqlite3.Error, UnicodeEncodeError):
         store.set(key, encode(found))
     return found
-
-
-def _get(store: _Store, key: str) -> History | None:
-    try:
-        content = store.get(key)
-        return decode(content) if isinstance(content, bytes) else None
-    except (OSError, sqlite3.Error, ValueError, UnicodeEncodeError):
-        return None
 
 
 @cache
@@ -89,40 +89,49 @@ def _store(folder: str | None) -> _Store | None:
         return None
 
 
-def encode(found: History) -> bytes:
-    """The curves as bytes; columns that several share (the steps of all train metrics) are there once."""
+def pack(columns: Iterable[tuple[str, Sequence[bytes]]], about: Mapping[str, Any] | None = None) -> bytes:
+    """Named rows of columns as bytes; columns that several share (the steps of all train metrics) are there once."""
     blocks: dict[bytes, int] = {}
-    rows = [
-        [
-            key,
-            *(
-                blocks.setdefault(column.tobytes(), len(blocks))
-                for column in (series.steps, series.epochs, series.times, series.values)
-            ),
-        ]
-        for key, series in found.items()
-    ]
-    head = orjson.dumps({"series": rows, "sizes": [len(block) for block in blocks]})
+    rows = [[name, *(blocks.setdefault(part, len(blocks)) for part in parts)] for name, parts in columns]
+    head = orjson.dumps({"rows": rows, "sizes": [len(block) for block in blocks], "about": about or {}})
     return b"".join([_HEAD.pack(len(head)), head, *blocks])
 
 
-def decode(content: bytes) -> History:
-    """The curves in `encode`'s bytes. Raises ValueError if they are none."""
+def unpack(content: bytes) -> tuple[list[tuple[str, list[int]]], list[memoryview], dict[str, Any]]:
+    """What `pack` was given: names with the numbers of their columns, the columns, and what was said about them.
+
+    Raises ValueError if the bytes are not its.
+    """
     try:
         start = _HEAD.size + _HEAD.unpack_from(content)[0]
-        head: Mapping[str, Any] = orjson.loads(content[_HEAD.size : start])
+        head: dict[str, Any] = orjson.loads(content[_HEAD.size : start])
         view, blocks = memoryview(content), []
         for size in head["sizes"]:
             blocks.append(view[start : start + size])
             start += size
         if start != len(content):
-            raise ValueError("the cached curves are cut")
-        columns: dict[tuple[str, int], array[Any]] = {}
+            raise ValueError("what was kept is cut")
+        return [(name, numbers) for name, *numbers in head["rows"]], blocks, head["about"]
+    except (struct.error, KeyError, IndexError, TypeError) as error:
+        raise ValueError("these bytes were not kept by this code") from error
+
+
+def encode(found: History) -> bytes:
+    """The curves as bytes."""
+    parts = ((key, (s.steps, s.epochs, s.times, s.values)) for key, s in found.items())
+    return pack((key, [column.tobytes() for column in columns]) for key, columns in parts)
+
+
+def decode(content: bytes) -> History:
+    """The curves in `encode`'s bytes. Raises ValueError if they are none."""
+    rows, blocks, _ = unpack(content)
+    columns: dict[tuple[str, int], array[Any]] = {}
+    try:
         return {
             key: Series(*(_column(columns, code, blocks, number) for code, number in zip("qddd", numbers, strict=True)))
-            for key, *numbers in head["series"]
+            for key, numbers in rows
         }
-    except (struct.error, KeyError, IndexError, TypeError) as error:
+    except (IndexError, TypeError) as error:
         raise ValueError("no cached curves") from error
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
 from typing import Any
 
-from dashboard.sources import event_file
+from dashboard.sources import kept_events
 from dashboard.sources.curves import EPOCHS, Column, joined, plain
 from dashboard.sources.curves import history as curves
 from dashboard.sources.event_file import ARGUMENTS, MODEL, Events, is_event_file
@@ -54,7 +54,7 @@ def read(files: Sequence[File], prefix: str, corrections: Corrections = NO_CORRE
     starts, notes = [], []
     for file in files:
         try:
-            events = event_file.decode(file.content())
+            events = kept_events.read(file)
         except SourceError as problem:
             notes.append(str(problem))
             continue

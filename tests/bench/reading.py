@@ -1,18 +1,21 @@
-"""How long reading all curves of many runs takes, against TensorBoard: python -m tests.bench.reading [RUNS]
+"""How long reading and judging many runs takes, against TensorBoard: python -m tests.bench.reading [RUNS]
 
-Each run logs 10 metrics at 1,000 steps, the same numbers as TensorBoard event files and as our metrics.jsonl. Every way
-of reading is a fresh process that has imported what it needs before the clock starts and parses every point; the files
-were just written, so the disk plays no part. CPU and wall seconds.
+Each run logs 10 metrics at 1,000 steps and evaluates 7 of them ten times, the same numbers as TensorBoard event files
+and as our metrics.jsonl. Every way is a fresh process that has imported what it needs before the clock starts; the
+files were just written, so the disk plays no part. "cold" starts with an empty cache, "warm" with the one that cold has
+left. "judged" is the whole report: reading, comparability, findings, verdict, JSON. CPU and wall seconds.
 """
 
 import os
 import random
+import shutil
 import struct
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import orjson
@@ -34,13 +37,24 @@ METRICS = (
     "train/entropy",
 )
 
-Rows = list[list[float]]
+EVALUATED = ("loss", "rewards/accuracies", "rewards/chosen", "rewards/rejected", "rewards/margins", "logps/chosen")
+EVERY = 100
+
+Rows = list[dict[str, float]]
 
 
 def values(run: int) -> Rows:
-    """Numbers that 32 bits hold exactly: shape (steps, metrics)."""
+    """What is logged at each step, numbers that 32 bits hold exactly."""
     draw = random.Random(run)
-    return [[draw.randrange(2**20) / 2**16 for _ in METRICS] for _ in range(STEPS)]
+    rows: Rows = [{metric: draw.randrange(2**20) / 2**20 for metric in METRICS} for _ in range(STEPS)]
+    for row in rows[EVERY - 1 :: EVERY]:
+        row |= {f"eval/{metric}": draw.randrange(2**20) / 2**20 for metric in EVALUATED}
+    return rows
+
+
+def points(runs: int) -> int:
+    """How many numbers `runs` runs have."""
+    return runs * (STEPS * len(METRICS) + STEPS // EVERY * len(EVALUATED))
 
 
 def moment(run: int, step: int) -> float:
@@ -72,21 +86,21 @@ def events(run: int, rows: Rows) -> bytes:
     records = [framed(b"\x09" + struct.pack("<d", moment(run, 0)) + field(3, b"brain.Event:2"))]
     for step, row in enumerate(rows, 1):
         place = b"\x09" + struct.pack("<d", moment(run, step)) + b"\x10" + varint(step)
-        for metric, value in zip(METRICS, row, strict=True):
+        for metric, value in row.items():
             scalar = field(1, metric.encode()) + b"\x15" + struct.pack("<f", value)
             records.append(framed(place + field(5, field(1, scalar))))
     return b"".join(records)
 
 
 def lines(run: int, rows: Rows) -> bytes:
-    """The same as our metrics.jsonl."""
-    return b"".join(
-        orjson.dumps(
-            {"step": step, "epoch": step / STEPS, "time": moment(run, step), **dict(zip(METRICS, row, strict=True))},
-            option=orjson.OPT_APPEND_NEWLINE,
-        )
-        for step, row in enumerate(rows, 1)
-    )
+    """The same as our metrics.jsonl: a line for the training log of a step, and one for its evaluation."""
+    out = []
+    for step, row in enumerate(rows, 1):
+        for split in ("train/", "eval/"):
+            found = {metric: value for metric, value in row.items() if metric.startswith(split)}
+            if found:
+                out.append({"step": step, "epoch": step / STEPS, "time": moment(run, step), **found})
+    return b"".join(orjson.dumps(line, option=orjson.OPT_APPEND_NEWLINE) for line in out)
 
 
 def make(folder: Path, runs: int) -> None:
@@ -113,11 +127,23 @@ def ours_of_events(folder: Path) -> Callable[[], int]:
 
 
 def ours_of_runs(folder: Path) -> Callable[[], int]:
-    from dashboard.sources.local import LocalRuns
+    from dashboard.sources import files, own_runs
 
     def read() -> int:
-        local = LocalRuns(folder / "runs")
-        return sum(len(series) for run in local.runs() for series in (local.history(run) or {}).values())
+        found = own_runs.read(own_runs.folders(files.walk(folder / "runs")[0]))
+        return sum(len(series) for history in found.histories.values() for series in history.values())
+
+    return read
+
+
+def judged(folder: Path, source: str) -> Callable[[], int]:
+    from dashboard.reports import build
+    from dashboard.sources.imported import NO_CORRECTIONS
+
+    def read() -> int:
+        made = build.build([folder / source], NO_CORRECTIONS)
+        build.render(made, "json")
+        return sum(len(series) for found in made.study.values() for series in found.history.values())
 
     return read
 
@@ -135,10 +161,17 @@ def tensorboards(folder: Path) -> Callable[[], int]:
     return read
 
 
-WAYS = {
-    "event files, this": ours_of_events,
-    "our own runs/, this": ours_of_runs,
-    "event files, TensorBoard's EventAccumulator": tensorboards,
+RIVAL = "event files, TensorBoard's EventAccumulator"
+WAYS: dict[str, Callable[[Path], Callable[[], int]]] = {
+    "event files, read, cold": ours_of_events,
+    "event files, read, warm": ours_of_events,
+    "event files, judged, cold": partial(judged, source="events"),
+    "event files, judged, warm": partial(judged, source="events"),
+    "our runs/, read, cold": ours_of_runs,
+    "our runs/, read, warm": ours_of_runs,
+    "our runs/, judged, cold": partial(judged, source="runs"),
+    "our runs/, judged, warm": partial(judged, source="runs"),
+    RIVAL: tensorboards,
 }
 
 
@@ -146,8 +179,8 @@ def measure(way: str, folder: Path) -> None:
     """Prints CPU seconds, wall seconds and the number of points: run in a process of its own."""
     read = WAYS[way](folder)
     cpu, wall = time.process_time(), time.perf_counter()
-    points = read()
-    print(time.process_time() - cpu, time.perf_counter() - wall, points)
+    count = read()
+    print(time.process_time() - cpu, time.perf_counter() - wall, count)
 
 
 def agree(folder: Path) -> None:
@@ -155,13 +188,11 @@ def agree(folder: Path) -> None:
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
     found = EventAccumulator(str(folder / "events" / "run-0000"), size_guidance={"scalars": 0}).Reload()
-    read = [[(event.step, event.wall_time, event.value) for event in found.Scalars(metric)] for metric in METRICS]
-    written = [
-        [(step, moment(0, step), value) for step, value in enumerate(column, 1)]
-        for column in zip(*values(0), strict=True)
-    ]
-    if read != written:
-        raise SystemExit("the event files of this benchmark are not what TensorBoard reads")
+    for metric in found.Tags()["scalars"]:
+        read = [(event.step, event.wall_time, event.value) for event in found.Scalars(metric)]
+        written = [(step, moment(0, step), row[metric]) for step, row in enumerate(values(0), 1) if metric in row]
+        if read != written:
+            raise SystemExit(f"{metric} of this benchmark's event files is not what TensorBoard reads")
 
 
 def main(runs: int = RUNS) -> None:
@@ -171,17 +202,19 @@ def main(runs: int = RUNS) -> None:
         agree(folder)
         found = {}
         for way in WAYS:
+            if way.endswith("cold"):
+                shutil.rmtree(folder / "cache", ignore_errors=True)
             command = [sys.executable, "-m", "tests.bench.reading", "--measure", way, name]
-            alone = os.environ | {"PREFSCOPE_CACHE": "", "OMP_NUM_THREADS": "1"}
+            alone = os.environ | {"PREFSCOPE_CACHE": str(folder / "cache"), "OMP_NUM_THREADS": "1"}
             done = subprocess.run(command, env=alone, capture_output=True, text=True, check=True)
             found[way] = [float(number) for number in done.stdout.split()]
-    rival = found["event files, TensorBoard's EventAccumulator"]
+    rival = found[RIVAL]
     what = f"{runs:,} runs x {STEPS:,} steps x {len(METRICS)} metrics"
-    print(f"{what:44}{'CPU s':>9}{'wall s':>9}   points/CPU s   TensorBoard / this (CPU)")
-    for way, (cpu, wall, points) in found.items():
-        if points != runs * STEPS * len(METRICS):
-            raise SystemExit(f"{way}: {points:,.0f} points were read")
-        print(f"{way:44}{cpu:9.3f}{wall:9.3f}{points / cpu:15,.0f}{rival[0] / cpu:11.1f} x")
+    print(f"{what:44}{'CPU s':>9}{'wall s':>9}   points/CPU s   TensorBoard's reading / this (CPU)")
+    for way, (cpu, wall, count) in found.items():
+        if count != points(runs):
+            raise SystemExit(f"{way}: {count:,.0f} points were read, {points(runs):,} were written")
+        print(f"{way:44}{cpu:9.3f}{wall:9.3f}{count / cpu:15,.0f}{rival[0] / cpu:11.1f} x")
 
 
 if __name__ == "__main__":
