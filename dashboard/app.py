@@ -18,6 +18,7 @@ from flask import Response  # noqa: E402
 
 from dashboard import security  # noqa: E402
 from dashboard.components import context, errors, shell  # noqa: E402
+from dashboard.components.evidence import Studies  # noqa: E402
 from dashboard.components.layout import empty  # noqa: E402
 from dashboard.pages import curves, leaderboard  # noqa: E402
 from dashboard.sources.catalog import Catalog  # noqa: E402
@@ -68,6 +69,7 @@ def create_app(runs_dir: Path, host: str = "127.0.0.1") -> Dash:
     app.layout = shell.layout(PAGES)
     security.harden(app, host)
     app.server.config[context.KEY] = Catalog(runs_dir)
+    app.server.config[context.STUDIES] = Studies()
     app.server.add_url_rule("/api/version", view_func=_version)
     return app
 

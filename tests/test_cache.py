@@ -4,13 +4,16 @@ import math
 import os
 from array import array
 
+import numpy as np
 import orjson
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dashboard.sources import cache
+from dashboard.sources import cache, kept_events
 from dashboard.sources.cache import decode, encode
+from dashboard.sources.curves import Column
+from dashboard.sources.event_file import Events
 from training.record.schema import METRICS, Series
 
 FLOATS = st.floats(width=64)
@@ -33,6 +36,29 @@ def same(left, right):
 @given(st.dictionaries(st.text(), COLUMNS.map(series), max_size=5))
 def test_curves_come_back_bit_for_bit(found):
     assert same(decode(encode(found)), found)
+
+
+@given(
+    st.dictionaries(st.text(), COLUMNS.map(series), max_size=4),
+    st.dictionaries(st.text(), st.text(), max_size=2),
+    st.none() | st.floats(allow_nan=False, allow_infinity=False),
+)
+def test_the_events_of_an_event_file_come_back_too(found, texts, started):
+    scalars = {
+        tag: Column(np.array(s.steps, np.int64), np.array(s.times), np.array(s.values)) for tag, s in found.items()
+    }
+    back = kept_events.decode(kept_events.encode(Events(scalars, texts, started, 2, 7)))
+    assert (back.texts, back.started, back.damaged, back.unread) == (texts, started, 2, 7)
+    assert back.scalars.keys() == scalars.keys()
+    for tag, column in back.scalars.items():
+        for name in ("steps", "times", "values"):
+            assert getattr(column, name).tobytes() == getattr(scalars[tag], name).tobytes()
+
+
+@given(st.binary(max_size=200))
+def test_bytes_that_are_no_kept_events_are_refused(content):
+    with pytest.raises(ValueError):
+        kept_events.decode(content)
 
 
 def test_columns_that_are_equal_are_stored_once_and_shared():

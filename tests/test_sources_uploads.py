@@ -122,3 +122,27 @@ def test_an_upload_folder_with_an_odd_name_or_a_dead_link_breaks_no_page(tmp_pat
         "0": ("caf?.csv", False),
         "2": ("folder.csv", True),
     }
+
+
+TABLE = b"Name,State,beta,eval/loss,eval/rewards/accuracies\na,finished,0.1,0.5,0.8\nb,finished,0.2,0.6,0.7\n"
+CHART = b""""Step","a - eval/loss","a - eval/loss__MIN","a - eval/loss__MAX"
+"10","0.6","0.6","0.6"
+"20","0.5","0.5","0.5"
+"""
+
+
+def test_a_runs_table_gets_the_curves_of_a_chart_that_is_uploaded_beside_it(tmp_path):
+    catalog = Catalog(tmp_path)
+    table = catalog.uploads.add("table.csv", TABLE)
+    catalog.uploads.add("chart.csv", CHART)
+    snapshot = catalog.snapshot()
+    assert [run.name for run in snapshot.runs.values()] == ["a", "b"]
+    assert list(catalog.history(table.runs[0].id)["eval/loss"].values) == [0.6, 0.5]
+    assert any("table.csv" in note and "chart.csv" in note for note in snapshot.notes)
+
+
+def test_the_curves_of_an_upload_can_be_read(tmp_path):
+    catalog = Catalog(tmp_path)
+    (run,) = catalog.uploads.add("chart.csv", CHART).runs
+    assert list(catalog.history(run.id)["eval/loss"].steps) == [10, 20]
+    assert catalog.snapshot().notes == ()

@@ -2,7 +2,7 @@
 
 import base64
 import binascii
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from dash import ALL, Input, Output, State, ctx, dcc, html, no_update
@@ -19,7 +19,7 @@ from dashboard.sources.uploads import LARGEST, Upload
 _REMOVE = "upload-remove"
 
 
-def panel(uploads: Mapping[str, Upload]) -> html.Div:
+def panel(uploads: Mapping[str, Upload], joined: Sequence[str] = ()) -> html.Div:
     """The drop zone, the answer to the last drop, and the list of files."""
     zone = dcc.Upload(
         html.Div(
@@ -47,14 +47,14 @@ def panel(uploads: Mapping[str, Upload]) -> html.Div:
         [
             zone,
             html.Div(id="upload-message", role="status", **{"aria-live": "polite"}),
-            html.Div(files(uploads), id="upload-files"),
+            html.Div(files(uploads, joined), id="upload-files"),
         ]
     )
 
 
-def files(uploads: Mapping[str, Upload]) -> list[html.Div]:
-    """One line per uploaded file, with its notes folded away."""
-    return [_file(upload) for upload in uploads.values()]
+def files(uploads: Mapping[str, Upload], joined: Sequence[str] = ()) -> list[html.Div]:
+    """One line per uploaded file, with its notes folded away, and what is said of runs that several files hold."""
+    return [*(_file(upload) for upload in uploads.values()), *(html.Div(note, className="dim") for note in joined)]
 
 
 def _file(upload: Upload) -> html.Div:
@@ -102,7 +102,7 @@ def receive(data: Any, filename: Any) -> tuple[Any, Any, Any, Any]:
         return notice(f"Not added: {problem}", "bad"), no_update, no_update, None
     snapshot = catalog().snapshot()
     message = notice(f"{upload.name}: {len(upload.runs):,} runs added.", "good")
-    return message, files(snapshot.uploads), snapshot.version, None
+    return message, files(snapshot.uploads, snapshot.notes), snapshot.version, None
 
 
 @callback(
@@ -119,4 +119,4 @@ def remove(clicks: Any) -> tuple[Any, Any, Any]:
         raise PreventUpdate
     catalog().uploads.remove(str(pressed.get("id")))
     snapshot = catalog().snapshot()
-    return None, files(snapshot.uploads), snapshot.version
+    return None, files(snapshot.uploads, snapshot.notes), snapshot.version

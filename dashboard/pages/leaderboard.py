@@ -10,10 +10,11 @@ from dash import Input, Output, State, dcc, html, no_update
 from dash.exceptions import PreventUpdate
 
 from dashboard.analysis import comparability, ranking, verdict
+from dashboard.analysis.comparability import EvaluationSet
 from dashboard.analysis.ranking import EVAL_ACCURACY, EVAL_LOSS, At
 from dashboard.analysis.verdict import Answer
+from dashboard.components import context, query, run_table, upload
 from dashboard.components import layout as parts
-from dashboard.components import query, run_table, upload
 from dashboard.components.callbacks import callback, clientside, new_data
 from dashboard.components.context import catalog
 from dashboard.components.run_table import Placed
@@ -58,12 +59,13 @@ def board(snapshot: Snapshot, choice: str, at: At, now: float) -> Board:
     """`choice` is a key of RANKS: automatic takes the loss where it is comparable, per evaluation set."""
     runs = list(snapshot.runs.values())
     slots = catalog().colours(snapshot.runs)
-    sets = comparability.evaluation_sets(runs)
+    known = context.study(snapshot)
+    sets = [EvaluationSet(group.label, group.runs, group.proven) for group in comparability.accuracy_groups(known)]
     placed: list[Placed] = []
     answers: list[Answer] = []
     for group in sets:
         key = _KEYS.get(choice) or comparability.natural_metric(group.runs)
-        answers.append(verdict.answer(group, key, at))
+        answers.append(verdict.answer(group, key, at, known))
         placed += _place(group.runs, key, at, answers[-1], slots)
     keys = run_table.parameters(runs)
     raw = any(not comparability.loss_scale(group.runs).comparable for group in sets)
@@ -86,7 +88,7 @@ def _place(runs: Sequence[Any], key: str, at: At, group: Answer, slots: Mapping[
 def _answer(answer: Answer, named: bool) -> html.Div:
     title = [html.Div(answer.name, className="answer-set")] if named else []
     head = html.P(answer.headline, className="headline" if answer.best else "headline dim")
-    certainty = [html.P(text, className="answer-detail") for text in answer.details[:1]]
+    certainty = [html.P(text, className="answer-detail") for text in (*answer.details[:1], answer.base) if text]
     fine = [html.P(" ".join(answer.details[1:]), className="answer-fine")] if answer.details[1:] else []
     warnings = [parts.notice(text, "warning") for text in answer.warnings]
     return html.Div([*title, head, *certainty, *warnings, *fine], className="answer")
@@ -113,7 +115,7 @@ def layout(rank: Any = None, at: Any = None, runs: Any = None, selected: Any = N
                 hidden=not snapshot.runs,
             ),
             html.Div(_scatter(shown), id="leaderboard-chart", hidden=not snapshot.runs),
-            parts.card("Add runs", [upload.panel(snapshot.uploads)], id="add-runs"),
+            parts.card("Add runs", [upload.panel(snapshot.uploads, snapshot.notes)], id="add-runs"),
             dcc.Store(id="leaderboard-shown", data=shown.stamp),
             dcc.Store(id="leaderboard-columns", data=shown.column_stamp),
             dcc.Store(id="leaderboard-link"),

@@ -6,6 +6,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from dashboard.sources import joining
+from dashboard.sources.imported import Imported
 from dashboard.sources.local import LocalRuns
 from dashboard.sources.uploads import Upload, Uploads
 from training.record.schema import History, Run
@@ -22,6 +24,8 @@ class Snapshot:
     runs: Mapping[str, Run]
     uploads: Mapping[str, Upload]
     problem: str | None
+    notes: tuple[str, ...] = ()
+    """Which uploads hold the same run."""
 
 
 def quiet_minutes(run: Run, now: float) -> int | None:
@@ -41,24 +45,32 @@ class Catalog:
         self._started = f"{time.time_ns():x}"
         self._lock = threading.Lock()
         self._colours: dict[str, int] = {}
+        self._joined = (-1, Imported(()))
 
     def snapshot(self, now: float | None = None) -> Snapshot:
         """What is there now. `now` is seconds since 1970, for the ages of running runs."""
         local, uploads = self.local.runs(), self.uploads.all()
-        uploaded = {run.id: run for upload in uploads.values() for run in upload.runs if run.id not in local}
-        runs = {**local, **uploaded}
+        uploaded = self._uploaded(uploads)
+        runs = {**local, **{run.id: run for run in uploaded.runs if run.id not in local}}
         moment = time.time() if now is None else now
         ages = [quiet for run in local.values() if (quiet := quiet_minutes(run, moment)) is not None]
         version = f"{self._started}.{self.local.version}.{self.uploads.version}.{sum(ages)}"
-        return Snapshot(version, runs, uploads, self.local.problem)
+        return Snapshot(version, runs, uploads, self.local.problem, uploaded.notes)
+
+    def _uploaded(self, uploads: Mapping[str, Upload]) -> Imported:
+        """The runs of all uploads, one that several hold once: a runs table gets the curves of a chart beside it."""
+        with self._lock:
+            if self._joined[0] != self.uploads.version:
+                parts = [Imported(upload.runs, (), upload.histories) for upload in uploads.values()]
+                self._joined = (self.uploads.version, joining.joined(parts))
+            return self._joined[1]
 
     def history(self, run_id: str) -> History:
         """The curves of a run; empty for a run whose source has none, and for an id that is not known."""
         local = self.local.history(run_id)
         if local is not None:
             return local
-        uploads = self.uploads.all().values()
-        return next((upload.histories[run_id] for upload in uploads if run_id in upload.histories), {})
+        return self._uploaded(self.uploads.all()).histories.get(run_id, {})
 
     def colours(self, run_ids: Iterable[str]) -> dict[str, int]:
         """Run id -> position in the palette: given once, on first sight, and kept for as long as the server runs."""
