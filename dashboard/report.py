@@ -5,6 +5,9 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+if __name__ == "__main__":
+    sys.path[0] = str(Path(__file__).resolve().parent.parent)
+
 from dashboard.analysis.numbers import visible
 from dashboard.sources.imported import Corrections, SourceError
 
@@ -61,12 +64,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     text = build.render(made, options.format, terminal=options.out is None and sys.stdout.isatty())
     if options.out is None:
         return _print(text)
+    out = visible(str(options.out))
     try:
-        options.out.write_text(text, encoding="utf-8")
-    except OSError as error:
-        print(f"report: {options.out} cannot be written: {error.strerror}", file=sys.stderr)
+        options.out.write_text(text, encoding="utf-8", errors="replace")
+    except (OSError, ValueError) as error:
+        print(f"report: {out} cannot be written: {getattr(error, 'strerror', error)}", file=sys.stderr)
         return 2
-    print(f"report: written to {options.out}", file=sys.stderr)
+    print(f"report: written to {out}", file=sys.stderr)
     return 0
 
 

@@ -136,7 +136,7 @@ def test_parameters_that_move_together_are_named():
     (pair,) = confounded(design(rows))
     assert (pair.a, pair.b, pair.measure, pair.n) == ("beta", "learning_rate", "Spearman", 9)
     assert pair.strength > 0.9
-    assert pair.sentence.startswith("beta and learning rate move together here (Spearman 0.")
+    assert pair.sentence.startswith("Beta and learning rate move together here (Spearman 0.")
     assert pair.sentence.endswith("their effects cannot be told apart.")
 
 

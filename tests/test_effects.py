@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from dashboard.analysis.effects import Effect, _slope, effects, outcomes
+from dashboard.analysis.effects import Effect, _slope, effects, outcomes, probability
 from dashboard.analysis.hyperparameters import design
 from dashboard.analysis.ranking import EVAL_ACCURACY, EVAL_LOSS
 from training.record.schema import Run
@@ -56,7 +56,7 @@ def test_a_planted_slope_is_found_per_tenfold_value():
     assert effect.interval.low < -0.05 < effect.interval.high
     assert effect.strength < -0.9
     assert effect.proven
-    assert "learning rate changes reward accuracy: -0.0498 for ten times the value" in effect.sentence
+    assert "Learning rate changes reward accuracy: -5.0 points for ten times the value" in effect.sentence
 
 
 def test_a_planted_difference_of_levels_is_found_once_the_rest_is_constant():
@@ -132,7 +132,7 @@ def test_the_effect_of_confounded_parameters_is_not_told():
     found = effects(runs, "last")
     assert {effect.key for effect in found} == {"beta", "learning_rate"}
     assert not any(effect.proven for effect in found)
-    assert "cannot be told, because it moves together with" in found[0].sentence
+    assert "cannot be told, for it moves together with" in found[0].sentence
 
 
 def test_an_effect_that_another_parameter_explains_is_gone_with_it_held_fixed():
@@ -187,3 +187,54 @@ def test_the_orca_sweep(shared_data):
     assert not any(effect.proven for effect in accuracy)
     assert by_key(accuracy)["learning_rate"].strength == pytest.approx(-0.574, abs=0.001)
     assert "moves together with beta" in by_key(accuracy)["learning_rate"].sentence
+
+
+def test_no_effect_is_claimed_whose_size_may_be_nothing():
+    """Every rank in order and one value far out: Spearman 1, and a straight line whose slope may be 0."""
+    values = [0.7000, 0.7001, 0.7002, 0.7003, 0.7004, 0.7005, 0.9]
+    found = effects([run(str(n), value, beta=0.01 * 2**n) for n, value in enumerate(values)], "last")
+    assert found[0].p_corrected < 0.05
+    assert found[0].interval is not None and found[0].interval.low < 0 < found[0].interval.high
+    assert not found[0].proven
+    assert found[0].sentence.startswith("No effect of beta on reward accuracy is proven: +")
+
+
+def test_of_six_runs_no_effect_is_told_of_two_that_move_together_by_chance():
+    """As in the demo: Spearman 0.85 of six hand-picked configurations, and nothing can be held fixed."""
+    picked = [(0.5, 1e-4), (0.5, 3e-4), (0.3, 3e-4), (0.1, 3e-4), (0.05, 2e-3), (0.1, 5e-3)]
+    accuracies = (0.872, 0.869, 0.862, 0.861, 0.845, 0.792)
+    runs = [
+        run(str(n), accuracy, beta=beta, learning_rate=rate)
+        for n, ((beta, rate), accuracy) in enumerate(zip(picked, accuracies, strict=True))
+    ]
+    found = by_key(effects(runs, "last"))
+    assert found["learning_rate"].p_corrected < 0.05
+    assert not any(effect.proven for effect in found.values())
+    assert found["learning_rate"].sentence.endswith("cannot be told, for it moves together with beta.")
+
+
+def test_what_the_others_explain_is_no_effect():
+    """The accuracy follows the learning rate alone; warmup goes with it in part (0.46), and seems to matter."""
+    rng = np.random.default_rng(5)
+    power = rng.permutation(np.linspace(-6, -3, 40))
+    warmup = 0.35 * power + rng.normal(0, 0.45, 40)
+    runs = [
+        run(str(n), 0.4 - 0.1 * x, learning_rate=float(10**x), warmup_ratio=float(w))
+        for n, (x, w) in enumerate(zip(power, warmup, strict=True))
+    ]
+    found = by_key(effects(runs, "last"))
+    assert found["learning_rate"].proven
+    assert found["warmup_ratio"].p < 0.05 and not found["warmup_ratio"].proven
+    assert "changes" not in found["warmup_ratio"].sentence
+
+
+def test_a_category_is_told_by_its_correlation_ratio_also_on_several_loss_scales():
+    found = by_key(effects(grid(noise=0.002), "last", EVAL_LOSS))
+    assert "Spearman" not in found["loss_type"].sentence
+
+
+@pytest.mark.parametrize(
+    ("p", "words"), [(0.0504, "p = 0.0504"), (0.036, "p = 0.036"), (0.00001, "p < 0.001"), (1.0, "p = 1")]
+)
+def test_a_p_value_is_not_rounded_onto_the_level(p, words):
+    assert probability(p) == words

@@ -13,8 +13,11 @@ from tensorboard.compat.proto.summary_pb2 import Summary
 from tensorboard.compat.proto.tensor_pb2 import TensorProto
 from tensorboard.compat.proto.types_pb2 import DT_DOUBLE, DT_FLOAT, DT_STRING
 
-from dashboard.sources.event_file import ARGUMENTS, decode, is_event_file
+from dashboard.sources import event_frames
+from dashboard.sources.event_file import ARGUMENTS, decode
+from dashboard.sources.event_frames import is_event_file
 from dashboard.sources.event_record import LONGEST, crc32c, crc_of_bytes, masked
+from dashboard.sources.imported import SourceError
 
 ROW = tuple[str, int, float, float]
 
@@ -269,3 +272,30 @@ def test_event_files_are_known_by_their_first_bytes(tmp_path):
     assert not is_event_file(WHOLE[:11])
     assert not is_event_file(b"step,value\n1,2\n3,4")
     assert not is_event_file(bytes(100))
+
+
+def test_more_records_than_any_log_has_are_refused(monkeypatch):
+    content = file_of([("train/loss", step, 1.0, 0.5) for step in range(20)])
+    monkeypatch.setattr(event_frames, "MOST_RECORDS", 20)
+    with pytest.raises(SourceError, match="more than 20 records"):
+        decode(content)
+
+
+@pytest.mark.parametrize("block", [32, 57, 100, 1000])
+def test_blocks_of_any_size_give_the_same_records(monkeypatch, block):
+    """Records of 40 to 70 bytes, a long one and what looks like a header among them, cut at every place."""
+    rows = [(f"tag/{'x' * (step % 30)}", step, 1.0 + step, 0.5) for step in range(40)]
+    content = file_of(rows[:20]) + framed(framed(b"a") * (LONGEST // 17 + 1)) + file_of(rows[20:])
+    whole = [part.tolist() for part in event_frames.frames(content)[:2]]
+    monkeypatch.setattr(event_frames, "_BLOCK", block)
+    assert [part.tolist() for part in event_frames.frames(content)[:2]] == whole
+    assert len(whole[0]) == 43
+
+
+def test_what_lies_behind_the_end_of_the_chain_is_not_looked_at(monkeypatch):
+    looked = []
+    real = event_frames._short_records
+    monkeypatch.setattr(event_frames, "_BLOCK", 1024)
+    monkeypatch.setattr(event_frames, "_short_records", lambda content, at: (looked.append(at), real(content, at))[1])
+    event_frames.frames(file_of([]) + bytes(10 * 1024))
+    assert len(looked) == 2

@@ -7,7 +7,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from dashboard.analysis.findings import identities
+from dashboard.analysis.findings import checks, identities
+from dashboard.analysis.references import as_trained, references
 from dashboard.analysis.study import Evidence, study
 from training.record.schema import Run, Series
 
@@ -43,9 +44,7 @@ def test_a_sound_run_is_silent_and_a_sound_study_says_only_what_it_shares():
     both = found(run("a"), run("b", scale=2, beta=0.5))
     assert list(both) == ["same-reference"]
     assert both["same-reference"].severity == "info"
-    assert both["same-reference"].sentence.startswith(
-        "All 2 runs share one reference model and one evaluation set, and"
-    )
+    assert both["same-reference"].sentence.startswith("Both runs share one reference model and one evaluation set, and")
 
 
 def test_runs_with_hashes_are_silent():
@@ -132,3 +131,20 @@ def test_curves_of_different_lengths_are_not_compared():
 def test_no_more_than_five_runs_are_named():
     several = [run(f"r{i}", reference=(-340.0 - 20 * (i > 6), -400.0)) for i in range(9)]
     assert "r0, r1, r2, r3, r4 and 2 more (" in found(*several)["reference-differs"].sentence
+
+
+def test_a_beta_in_a_folders_name_is_said_to_be_one():
+    note = 'beta = 0.1 is only the name of its folder, "dpo_beta_0.1": a hint, until the log confirms it.'
+    made = run("a")
+    told = found(replace(made, run=replace(made.run, notes=(note,))))
+    assert list(told) == ["beta-by-name-only"]
+    assert "a (beta 0.1, confirmed by the log)" in told["beta-by-name-only"].sentence
+
+
+def test_what_is_proven_of_beta_counts_in_every_other_finding():
+    """Stated 1, trained with 0.1: a margin of nats is a reward by 0.1, and both losses have one scale."""
+    runs = study([run("a", stated=1.0), run("b", scale=2)])
+    known = references(runs)
+    assert [one.run.config["beta"] for one in as_trained(runs, known).values()] == [0.1, 0.1]
+    ids = {finding.id for finding in checks.findings(runs, "last")}
+    assert "wrong-stated-beta" in ids and "loss-not-comparable" not in ids

@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dashboard.analysis.findings import data, pairs
+from dashboard.analysis.budgets import training_pairs
+from dashboard.analysis.findings import data, outcome, pairs
 from dashboard.analysis.gradients import effective_share, pulls, weights
 from dashboard.analysis.lengths import length_slope, rule_right
 from dashboard.analysis.study import Evidence, Scores, study
@@ -55,7 +56,7 @@ def test_displacement_is_told_with_share_and_depth():
     """100 chosen answers of 10 tokens, three at -4 nats for each at +4: mean -2, -0.2 per token, 75% fell."""
     chosen = np.tile([-4.0, -4.0, -4.0, 4.0], 25)
     found = findings(judged(scored(chosen, chosen - 8)))["likelihood-displacement"]
-    assert "a run (chosen -2.00 nats or -0.200 per token, 75.0% of them fell; rejected -10.00)" in found.sentence
+    assert "a run (chosen -2.00 nats, -0.20 per token, 75.0% of them fell; rejected -10.00)" in found.sentence
     assert found.severity == "info" and "harmful only if samples get worse" in found.sentence
 
 
@@ -76,8 +77,8 @@ def test_displacement_from_means_is_in_nats_where_beta_is_known():
     """-0.3978 / 0.01 = -39.78 nats."""
     known = findings(means(-0.3978, -1.886, beta=0.01))["likelihood-displacement"]
     unknown = findings(means(-0.3978, -1.886))["likelihood-displacement"]
-    assert "chosen -39.78, rejected -188.60 nats on average" in known.sentence
-    assert "chosen -0.40, rejected -1.89 on average, in units of reward" in unknown.sentence
+    assert "chosen -39.78 nats, rejected -188.60)" in known.sentence
+    assert "chosen -0.40, rejected -1.89 in reward)" in unknown.sentence
     assert findings(means(0.01, -1.28, beta=0.1)) == findings(means(-0.05, -1.29, beta=0.1)) == {}
 
 
@@ -140,7 +141,7 @@ def test_overconfidence_needs_margins_twice_too_large_beyond_chance():
     """
     h = np.tile([1.0, 1, 1, -1], 250)
     found = findings(judged(scored(30 * h, 0 * h)))["over-confident"]
-    assert "slope 0.37 at beta 0.1" in found.sentence
+    assert "2.7 times too large at beta 0.1" in found.sentence
     assert "over-confident" not in findings(judged(scored(20 * h, 0 * h)))
     assert "over-confident" not in findings(judged(scored(30 * h[:8], 0 * h[:8])))
 
@@ -226,7 +227,7 @@ def test_truncated_pairs_are_told_above_one_in_twenty():
     for count, told in ((5, False), (6, True)):
         found = findings(judged(scored(h, 0 * h, truncated=np.arange(100) < count), max_length=512))
         assert ("truncated-pairs" in found) == told
-    assert "6.0% of 100, max_length 512" in found["truncated-pairs"].sentence
+    assert "6.0% of 100, max length 512" in found["truncated-pairs"].sentence
 
 
 def test_scores_with_nan_give_findings_or_none_but_no_error():
@@ -241,3 +242,33 @@ def test_the_untrained_model_is_not_judged():
     evidence = simulated()
     at_start = replace(evidence.run, step=0, best={}, metrics={"eval/rewards/accuracies": 0.5, "eval/loss": 0.69})
     assert findings(replace(evidence, run=at_start)) == {}
+
+
+def test_pairs_of_one_prompt_prove_nothing():
+    """150 of 200 right, but of one prompt: that is one right answer. Alone, the same pairs are above one half."""
+    h = np.where(np.arange(200) < 150, 5.0, -4.0)
+    alone, one = (judged(scored(h, 0 * h, prompts=p)) for p in (None, np.zeros(200, dtype=int)))
+    assert "accuracy-may-be-chance" not in findings(alone)
+    assert "accuracy-may-be-chance" in findings(one)
+
+
+def test_reversed_labels_need_more_than_one_prompt():
+    h = np.where(np.arange(200) < 190, -4.0, 5.0)
+    for prompts, told in ((None, True), (np.zeros(200, dtype=int), False)):
+        made = judged(scored(h, 0 * h, prompts=prompts), per_device_train_batch_size=16)
+        metrics = {**made.run.metrics, "train/rewards/accuracies": 0.90234375}
+        changed = replace(made, run=replace(made.run, metrics=metrics))
+        found = {finding.id for finding in outcome.check(study([changed]), "last")}
+        assert ("reversed-labels" in found) == told
+
+
+def test_a_training_set_is_counted_from_the_trainers_summary():
+    """52.615 s x 6.215 pairs a second = 327.0 = 3 epochs of 109; 9.999 a second make no whole number."""
+    metrics = {"train/train_runtime": 52.6152, "train/train_samples_per_second": 6.215}
+    made = Run("a", "a run", "x", "finished", {"num_train_epochs": 3.0, "max_steps": -1}, metrics, epoch=2.81)
+    assert "a run (109 pairs, 2.8 epochs)" in findings(Evidence(made))["tiny-training-set"].sentence
+    assert training_pairs(made) == 109
+    assert training_pairs(replace(made, metrics={**metrics, "train/train_samples_per_second": 9.999})) is None
+    assert training_pairs(replace(made, config={"num_train_epochs": 3.0, "max_steps": 500})) is None
+    assert training_pairs(replace(made, data={"n_train": 5})) == 5
+    assert findings(Evidence(replace(made, data={"n_train": 200}))) == {}

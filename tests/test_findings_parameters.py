@@ -49,8 +49,8 @@ def test_a_best_run_at_the_edge_is_found_alone():
     (finding,) = check(study(map(Evidence, grid(0.005, np.random.default_rng(3), best=-8.0))), "last")
     assert finding.id == "best-at-the-edge"
     assert finding.severity == "info"
-    assert finding.evidence["parameter"] == "learning_rate"
-    assert "lowest learning rate tried" in finding.sentence
+    assert [one["parameter"] for one in finding.evidence["parameters"]] == ["learning_rate"]
+    assert "at or near the lowest learning rate (Spearman -0.9" in finding.sentence
     json.dumps(finding.evidence)
 
 
@@ -77,3 +77,22 @@ def test_confounded_parameters_are_found_alone():
 def test_one_run_or_none_is_no_design():
     assert ids([]) == []
     assert ids([run("only", 0.8, beta=0.1)]) == []
+
+
+def test_a_repeat_of_unknown_seed_may_have_another():
+    runs = [run(f"{n} {again}", 0.8 + n / 1000, beta=0.1 * n) for n in (1, 2, 3) for again in (1, 2)]
+    assert ids(runs) == []
+
+
+def test_two_ends_at_once_make_one_finding():
+    """Accuracy falls with beta and with the learning rate: the best of the grid lies at both lower ends."""
+    rng = np.random.default_rng(6)
+    runs = [
+        run(f"{b} {r} {seed}", 0.9 - 0.02 * b - 0.02 * r + 0.001 * rng.standard_normal(), **values, seed=seed)
+        for b, r, seed in itertools.product(range(5), range(5), (1, 2))
+        for values in [{"beta": 0.02 * 2**b, "learning_rate": 1e-6 * 4**r}]
+    ]
+    (finding,) = check(study(map(Evidence, runs)), "last")
+    assert finding.id == "best-at-the-edge"
+    assert {one["parameter"] for one in finding.evidence["parameters"]} == {"beta", "learning_rate"}
+    assert finding.sentence.count("is best by") == 1

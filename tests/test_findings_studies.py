@@ -8,6 +8,7 @@ import pytest
 
 from dashboard.analysis.batch_means import batch_size, right_counts
 from dashboard.analysis.findings import studies
+from dashboard.analysis.findings.per_run import enumerated
 from dashboard.analysis.study import Evidence, study
 from training.record.schema import Run, Series
 
@@ -98,7 +99,7 @@ def test_a_mean_of_batch_means_is_found_alone_and_its_counts_told():
     """Batches of 8 and 2, n = 10: 0.6875 = (a / 8 + b / 2) / 2 for (a, b) = (7, 1) and (3, 2)."""
     both = found(run("a", accuracy=0.6875, n=10, per_device_eval_batch_size=8))
     assert sorted(both) == ["batch-mean-accuracy", "tiny-evaluation-set"]
-    assert "a (5 or 8 of 10 pairs right, in batches of 8)" in both["batch-mean-accuracy"].sentence
+    assert "a (5 or 8 of 10 pairs right). In batches of 8 so" in both["batch-mean-accuracy"].sentence
     assert list(found(run("a", accuracy=0.8123, n=1000))) == ["batch-mean-accuracy"]
 
 
@@ -155,6 +156,41 @@ def test_a_metric_that_no_run_has_is_told():
     metrics = {"eval/loss": 0.5}
     only = found(replace(made, run=replace(made.run, metrics=metrics)))
     assert list(only) == ["missing-metrics"]
-    assert only["missing-metrics"].sentence.startswith(
-        "No run has eval/rewards/accuracies (a): they cannot be ranked by"
-    )
+    assert only["missing-metrics"].sentence.startswith("No run has eval/rewards/accuracies: they cannot be ranked by")
+
+
+def test_runs_that_cannot_be_compared_have_no_budgets_to_compare():
+    """Steps of a foreign chart may be its logger's; without a loss or an accuracy nothing looks better."""
+    bare = [
+        Evidence(Run(name, name, "log", "finished", {}, {"eval/x": 1.0}, step=step)) for name, step in ((1, 9), (2, 99))
+    ]
+    assert "different-budgets" not in found(*bare)
+
+
+@pytest.mark.parametrize(("margin", "words"), [(0.13, "1.3 nats"), (0.01, "0.1 nats"), (149.4, "1,494 nats")])
+def test_nats_have_two_digits_or_more(margin, words):
+    low = run("low", beta=0.1, metrics={"eval/rewards/margins": margin})
+    high = run("high", beta=0.5, metrics={"eval/rewards/margins": 1.2 * margin})
+    assert f"is {words} (low)" in found(low, high)["loss-not-comparable"].sentence
+
+
+def test_margins_of_nearly_the_same_nats_are_no_example():
+    low = run("low", beta=0.1, metrics={"eval/rewards/margins": 1.5})
+    high = run("high", beta=0.15, metrics={"eval/rewards/margins": 2.0})
+    assert found(low, high)["loss-not-comparable"].sentence.endswith("rank by reward accuracy.")
+
+
+def test_what_all_runs_have_in_common_is_said_once():
+    several = [run(name, n=None) for name in "abcdefgh"]
+    assert "unknown: all 8 runs. eval/runtime" in found(*several)["accuracy-without-n"].sentence
+    some = [run(name, n=6) for name in "abc"] + [run(name, n=6, accuracy=1.0) for name in "de"]
+    sentence = found(*some)["tiny-evaluation-set"].sentence
+    assert "a, b and c (each 80.0% of 6 pairs" in sentence and " and d and e (each 100.0% of 6 pairs" in sentence
+
+
+@pytest.mark.parametrize(
+    ("names", "words"),
+    [("a", "a"), ("abc", "a, b and c"), ("abcdef", "a, b, c, d, e and f"), ("abcdefg", "a, b, c, d, e and 2 more")],
+)
+def test_at_most_five_are_named_unless_one_is_left(names, words):
+    assert enumerated(list(names)) == words

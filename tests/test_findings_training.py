@@ -59,12 +59,11 @@ def test_recent_training_values_are_those_since_the_evaluation_before_the_judged
 
 
 def test_overfitting_shows_in_the_last_values_of_a_runs_table():
-    """A gap of 0.134 on 160 and 1,286 pairs; all three measures are in the sentence and in the evidence."""
+    """A gap of 0.134 on 160 and 1,286 pairs; accuracy and loss are in the sentence, the margin too in the evidence."""
     found = findings(Evidence(run()))
     assert found.keys() == {"over-fitting"}
-    assert "accuracy 95.6% against 82.2%, loss 0.1410 against 0.6584, margin 5.80 against 3.20" in (
-        found["over-fitting"].sentence
-    )
+    assert "sweep-1 (accuracy 95.6% against 82.2%, loss 0.1410 against 0.6584)" in found["over-fitting"].sentence
+    assert found["over-fitting"].evidence["runs"]["a"]["margin"] == [5.8, 3.2]
     assert found["over-fitting"].evidence["runs"]["a"]["train_pairs_at_least"] == 160
 
 
@@ -83,7 +82,10 @@ def test_a_gap_that_is_small_or_may_be_chance_is_not_told(changed, n_eval):
 def test_a_mean_loss_above_ln_2_is_told_and_said_to_be_a_mean_only():
     found = findings(Evidence(run(**{"eval/loss": 0.7029, "train/rewards/accuracies": 0.825})))
     assert found.keys() == {"worse-than-untrained"}
-    assert "sweep-1 (0.7029 against 0.6931, known as a mean only)" in found["worse-than-untrained"].sentence
+    assert found["worse-than-untrained"].sentence.endswith(
+        "(0.7029 against 0.6931). Where no interval is given, only the mean is known, which does not tell whether it "
+        "is more than chance. Where no loss type is stated, it is taken as sigmoid, TRL's default."
+    )
 
 
 def test_a_loss_that_pairs_do_not_show_above_ln_2_is_not_called_worse():
@@ -116,7 +118,7 @@ def test_a_loss_that_is_nan_at_the_end_diverged_and_one_that_recovered_did_not()
     assert findings(stayed).keys() == {"divergence"}
     assert "train/loss 2 times, first at step 3" in findings(stayed)["divergence"].sentence
     assert findings(once).keys() == {"loss-not-finite"}
-    assert "eval/loss once, first at step 200" in findings(once)["loss-not-finite"].sentence
+    assert "eval/loss once, at step 200" in findings(once)["loss-not-finite"].sentence
     assert findings(Evidence(run(**{"eval/loss": math.nan, "train/rewards/accuracies": 0.825}))).keys() == {
         "divergence"
     }
@@ -231,3 +233,18 @@ def test_a_running_run_is_not_said_to_have_ended_early():
     assert findings(Evidence(about)) == {}
     stopped = findings(Evidence(replace(about, status="stopped")))
     assert "a (step 40 of 80, stopped)" in stopped["ended-early"].sentence
+
+
+def test_an_accuracy_in_percent_is_no_share_and_raises_nothing():
+    assert findings(Evidence(run(**{"eval/rewards/accuracies": 77.8, "train/rewards/accuracies": 98.1}))) == {}
+    assert findings(Evidence(run(**{"eval/rewards/accuracies": -1.0}))) == {}
+
+
+def test_pairs_solved_in_a_first_epoch_were_easy_and_not_learned_by_heart():
+    solved = {"train/rewards/accuracies": 1.0, "train/loss": 0.006, "eval/rewards/accuracies": 0.95}
+    first, third = (
+        findings(Evidence(replace(run(**solved), epoch=epoch)))["training-pairs-solved"].sentence
+        for epoch in (0.8, 3.0)
+    )
+    assert first.endswith("trivially easy to tell apart.") and "by heart" not in first
+    assert "by heart" in third

@@ -65,7 +65,7 @@ def test_the_planted_order_comes_out_and_twice_the_same():
     assert found.found[0].important
     assert sum(one.share for one in found.found) == pytest.approx(1)
     assert found == importances(sweep(200, 1), "last")
-    assert found.sentences[0].startswith("learning rate has ")
+    assert found.sentences[0].startswith("Learning rate has ")
 
 
 def test_an_interval_holds_most_of_what_other_sweeps_find():

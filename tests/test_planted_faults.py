@@ -125,6 +125,7 @@ FAULTS = [
     Fault("truncated-pairs", Plan(scored=cut)),
     Fault("evaluation-prompts-in-training", Plan(run=audited(eval_prompts_in_train=30))),
     Fault("repeated-pairs", Plan(run=audited(exact=60, near=20))),
+    Fault("tiny-training-set", Plan(run={"data": {"n_train": 150}})),
     Fault("contradictory-pairs", Plan(run=audited(contradictions=40))),
     Fault("answers-do-not-end", Plan(ended=0.1)),
     Fault(

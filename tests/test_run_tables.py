@@ -168,19 +168,19 @@ def test_rouge_1_and_rouge_2_are_no_evaluations():
     assert found.runs[0].config == {"beta": 0.1, "rouge-1": 0.3, "rouge-2": 0.2}
 
 
-def test_corrections_win_and_what_they_miss_is_said():
+def test_corrections_win_and_the_names_that_they_may_use_are_told():
     found = read(
         "run,rouge-1,strength,eval_loss\na,0.3,0.1,0.5\n",
-        metrics=frozenset({"rouge-1"}), renamed={"strength": "eval/rewards/margins", "eval_lose": "eval/loss"},
+        metrics=frozenset({"rouge-1"}), renamed={"strength": "eval/rewards/margins"},
     )  # fmt: skip
     assert found.runs[0].metrics == {"rouge-1": 0.3, "eval/rewards/margins": 0.1, "eval/loss": 0.5}
-    assert 'results.csv has no column "eval_lose". Did you mean "eval_loss"?' in found.notes
+    assert found.named == {"run", "rouge-1", "strength", "eval_loss"}
 
 
 def test_a_numbered_metric_can_be_renamed_by_what_its_columns_share():
     found = read(TRIALS, renamed={"loss": "eval/ipo_loss"})
     assert set(found.histories["p-1"]) == {"eval/ipo_loss", "eval/rewards/accuracies"}
-    assert not any("has no column" in note for note in found.notes)
+    assert {"loss", "loss-1", "loss-2"} <= found.named
 
 
 @pytest.mark.parametrize(
@@ -253,3 +253,76 @@ def test_every_other_real_csv_is_refused_by_what_it_is(shared_data):
         if path.name != "cluebbers_hyperparameters_ipo.csv":
             with pytest.raises(SourceError, match=r"it seems to be|no column is a metric"):
                 run_tables.read(path.read_bytes(), path.name, "p")
+
+
+@pytest.mark.parametrize(
+    ("column", "n"),
+    [
+        ("rewards/accuracies (640 pairs)", 640), ("Reward accuracy (n = 1,286)", 1286),
+        ("reward accuracy (50 eval pairs)", 50), ("rewards/accuracies (512 examples) ↑", 512),
+        ("rewards/accuracies (7 samples)", 7), ("rewards/accuracies (%)", None),
+        ("rewards/accuracies (seed 3)", None), ("rewards/accuracies (n=0)", None), ("rewards/accuracies ↑", None),
+    ],
+)  # fmt: skip
+def test_what_stands_in_parenthesis_after_a_metric_is_no_part_of_it_but_may_count_its_pairs(column, n):
+    found = read(f'run,beta,"{column}"\na,0.1,0.75\n')
+    assert (found.runs[0].metrics, found.runs[0].n_eval) == ({"eval/rewards/accuracies": 0.75}, n)
+    assert any("nor how many pairs" in note for note in found.notes) is (n is None)
+
+
+def test_two_different_counts_of_pairs_are_none():
+    (run,) = read("run,rewards/accuracies (640 pairs),eval_loss (64 pairs)\na,0.75,0.5\n").runs
+    assert run.n_eval is None
+
+
+def test_a_split_in_parenthesis_is_part_of_the_name():
+    (run,) = read("run,loss (train),loss (eval),rewards/margins (val) ↑\na,0.4,0.5,1.5\n").runs
+    assert run.metrics == {"train/loss": 0.4, "eval/loss": 0.5, "val rewards/margins": 1.5}
+
+
+def test_pairs_are_counted_from_runtime_and_speed_in_a_table_too():
+    (run,) = read("run,eval_loss,eval_runtime,eval_samples_per_second\na,0.5,50,20\n").runs
+    assert run.n_eval == 1000
+
+
+@pytest.mark.parametrize(
+    "header", ["run,beta,accuracy", "run,β,Accuracy", "run,rewards/margins,acc", "run,loss type,eval acc"]
+)
+def test_an_accuracy_beside_beta_or_rewards_is_the_reward_accuracy_and_that_is_said(header):
+    found = read(f"{header}\na,0.1,0.75\n")
+    assert found.runs[0].metrics["eval/rewards/accuracies"] == 0.75
+    name, beside = header.split(",")[2], header.split(",")[1]
+    assert (
+        f'"{name}" is taken for the reward accuracy, as "{beside}" stands beside it; if it is another one: '
+        f'--map "{name}=eval/accuracy".'
+    ) in found.notes
+
+
+def test_an_accuracy_that_nothing_tells_to_be_dpos_is_left_as_it_is_and_that_is_said():
+    found = read("run,seed,accuracy\na,1,0.75\n")
+    assert found.runs[0].metrics == {"eval/accuracy": 0.75}
+    assert any('--map "accuracy=eval/rewards/accuracies"' in note for note in found.notes)
+
+
+def test_a_reward_accuracy_that_is_named_or_a_users_word_leaves_the_other_accuracy_alone():
+    both = read("run,beta,accuracy,rewards/accuracies\na,0.1,0.9,0.75\n")
+    assert both.runs[0].metrics == {"eval/accuracy": 0.9, "eval/rewards/accuracies": 0.75}
+    told = read("run,beta,accuracy\na,0.1,0.9\n", renamed={"accuracy": "eval/accuracy"})
+    assert told.runs[0].metrics == {"eval/accuracy": 0.9}
+    config = read("run,beta,accuracy,loss\na,0.1,0.9,0.5\n", config=frozenset({"accuracy"}))
+    assert (config.runs[0].config["accuracy"], config.runs[0].metrics) == (0.9, {"eval/loss": 0.5})
+
+
+def test_numbered_accuracies_are_the_reward_accuracys_curve():
+    found = read("trial,beta,accuracy-1,accuracy-2\na,0.1,0.6,0.7\n")
+    assert points(found, found.runs[0], "eval/rewards/accuracies") == [(1, 1.0, 0.6), (2, 2.0, 0.7)]
+
+
+def test_a_table_with_a_capital_name_is_read_where_w_and_b_has_not_written_it():
+    (run,) = read("| Name | beta | accuracy | loss |\n|---|---|---|---|\n| a | 0.1 | 82.9% | 0.5 |\n").runs
+    assert (run.name, run.metrics) == ("a", {"eval/rewards/accuracies": 0.829, "eval/loss": 0.5})
+
+
+def test_configuration_is_known_by_the_names_that_people_write():
+    (run,) = read("run,Beta,LR (peak),Seed,eval_loss\na,0.1,1e-6,3,0.5\n").runs
+    assert run.config == {"beta": 0.1, "learning_rate": 1e-6, "seed": 3}

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from dashboard.analysis.significance import Proportion, measured, tie_group, z_unpaired
+from training.record.intervals import wilson
 
 
 def test_z_by_hand():
@@ -54,3 +55,11 @@ def test_pairs_that_agree_within_their_prompt_count_once():
         share, interval = measured(np.repeat(once, 4), prompts)
         assert share.n == 200
         assert interval == pytest.approx(measured(once, np.arange(50))[1])
+
+
+@pytest.mark.parametrize("right", [190, 150, 100, 10])
+def test_two_hundred_pairs_of_one_prompt_are_one(right):
+    """Their deviations add up to 0, or to what rounding leaves of it: that is no proof of 200 independent pairs."""
+    share, interval = measured((np.arange(200) < right).astype(float), np.zeros(200, dtype=np.int64))
+    assert share == Proportion(right / 200, 200)
+    assert interval == pytest.approx(wilson(right / 200, 1))

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from dashboard.analysis import comparability, ranking, significance, verdict
 from dashboard.analysis.ranking import EVAL_ACCURACY, EVAL_LOSS
-from dashboard.sources import table, wandb_runs
+from dashboard.sources import columns, table, wandb_runs
 from dashboard.sources.imported import Corrections, SourceError
 
 
@@ -28,12 +28,12 @@ def test_configuration_is_told_from_metrics_by_name():
     "column", ["eval/loss", "val_loss", "train/rewards/margins", "test_acc", "rewards/chosen", "epoch"]
 )
 def test_names_of_metrics(column):
-    assert wandb_runs.is_metric(column)
+    assert columns.is_metric(column)
 
 
 @pytest.mark.parametrize("column", ["learning_rate", "beta", "eval_steps", "train_batch_size", "eval_strategy", "seed"])
 def test_names_of_configuration(column):
-    assert not wandb_runs.is_metric(column)
+    assert not columns.is_metric(column)
 
 
 def test_nan_is_diverged_and_empty_is_not_logged():
@@ -101,14 +101,6 @@ def test_a_repeated_column_is_noted():
     found = read("Name,beta,beta,eval/loss\na,0.1,0.2,1\n")
     assert found.runs[0].config["beta"] == 0.1
     assert 'Column "beta" appears more than once: the first is used.' in found.notes
-
-
-def test_pairs_come_from_runtime_and_speed():
-    """111.3291 s x 11.551 per second = 1,285.9624, within 111.3291 * 0.0005 + 11.551 * 0.00005 = 0.056 of 1,286."""
-    assert wandb_runs.pairs({"eval/runtime": 111.3291, "eval/samples_per_second": 11.551}) == 1286
-    assert wandb_runs.pairs({"eval/runtime": 10.0, "eval/samples_per_second": 10.25}) is None
-    assert wandb_runs.pairs({"eval/runtime": 5000.0, "eval/samples_per_second": 10.0}) is None
-    assert wandb_runs.pairs({"eval/runtime": math.nan, "eval/samples_per_second": 1.0}) is None
 
 
 @pytest.mark.parametrize(
@@ -359,10 +351,14 @@ def test_the_user_says_what_a_column_is():
     assert run.metrics == {"quality": 0.7, "eval/rewards/margins": 0.1, "eval/loss": 0.5}
 
 
-def test_a_correction_of_no_column_is_said_with_what_is_spelt_nearly_so():
-    notes = read("Name,beta,eval/loss\na,0.1,0.5\n", metrics=frozenset({"eval/los"}), config=frozenset({"zzz"})).notes
-    assert 'export.csv has no column "eval/los". Did you mean "eval/loss"?' in notes
-    assert 'export.csv has no column "zzz".' in notes
+def test_the_columns_that_a_correction_may_name_are_told():
+    assert read("Name,beta,eval/loss\na,0.1,0.5\n").named == {"Name", "beta", "eval/loss"}
+
+
+@pytest.mark.parametrize("cell", ["[1, 2]", "[]", "NaN", "inf", "1e400", "text"])
+def test_a_count_of_steps_that_is_none_takes_no_file_down(cell):
+    runs = read(f'Name,max_steps,train/global_step,eval/loss\na,"{cell}",{cell if "," not in cell else 1},0.5\n').runs
+    assert (runs[0].max_steps, runs[0].metrics["eval/loss"]) == (None, 0.5)
 
 
 def test_a_time_of_creation_is_seconds_since_1970():
@@ -400,18 +396,3 @@ def test_real_oddities_are_told(shared_data):
     seeds = read((folder / "djswanevelder_v1_endtime.csv").read_bytes())
     assert len({run.id for run in seeds.runs}) == 246
     assert seeds.runs[0].config["data.classes"] == ["ruddy_turnstone", "missile", "limpkin"]
-
-
-@pytest.mark.parametrize(
-    ("header", "kind"),
-    [
-        (["Step", "a - eval/loss", "a - eval/loss__MIN", "a - eval/loss__MAX"], "panel"),
-        (["Wall time", "Step", "Value"], "scalars"),
-        (["Name", "State", "eval/loss"], "runs"),
-        (["text", "score"], ""),
-    ],
-)
-def test_tables_are_told_apart_by_their_header(header, kind):
-    tests = {"panel": wandb_runs.is_panel, "scalars": wandb_runs.is_scalars, "runs": wandb_runs.is_runs_table}
-    assert [name for name, test in tests.items() if test(header)] == ([kind] if kind else [])
-    assert wandb_runs.seems(header)

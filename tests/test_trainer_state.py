@@ -121,7 +121,7 @@ def test_nested_checkpoints_are_one_run_and_the_newest_is_read():
     )
     (run,) = found.runs
     assert (run.name, run.source, run.status) == ("dpo", "dpo/trainer_state.json", "finished")
-    said = "checkpoint-10, checkpoint-20 hold the beginning of the log in trainer_state: one run, read from there."
+    said = "the log in trainer_state begins with that in checkpoint-10, checkpoint-20: one run, read from there."
     assert said in run.notes
     assert f'"dpo": {said}' in found.notes
 
@@ -434,7 +434,7 @@ def test_a_state_that_cannot_be_read_does_not_take_the_others_down():
 
 def test_entries_that_are_no_rows_are_counted():
     run = one(state(train(10), 3, {"loss": 1.0}, {"step": 5}, {"step": "x", "loss": 1.0}))
-    assert "4 entries of its log have no step or no number; they are left out." in run.notes
+    assert "what has no step or no number in its log is left out (4 of its entries)." in run.notes
 
 
 def test_endless_names_of_metrics_are_refused():

@@ -5,9 +5,9 @@ from bisect import bisect_left
 from collections.abc import Iterable
 from dataclasses import replace
 
-from dashboard.analysis.ranking import EVAL_ACCURACY, EVAL_LOSS
+from dashboard.analysis.ranking import EVAL_ACCURACY, EVAL_LOSS, settled
 from dashboard.analysis.study import Evidence
-from training.record.history import number
+from training.record.history import number, whole
 from training.record.schema import Run
 
 NEAR = 0.05
@@ -32,6 +32,24 @@ def pairs_seen(run: Run) -> int | None:
     error = runtime * 0.0005 + speed * 0.00005
     found = times * run.step * batch
     return found if times >= 1 and abs(runtime * speed - found) <= error else None
+
+
+def training_pairs(run: Run) -> int | None:
+    """Pairs in the training set; None where its source does not tell.
+
+    As recorded, or from the trainer's own summary: runtime x samples per second counts each pair once an epoch, where
+    epochs and not steps set the length.
+    """
+    stated, epochs = whole(run.data.get("n_train")), number(run.config.get("num_train_epochs"))
+    if stated is not None:
+        return stated if stated > 0 else None
+    runtime, speed = (_metric(run, f"train_{name}") for name in ("runtime", "samples_per_second"))
+    if epochs is None or epochs <= 0 or (number(run.config.get("max_steps")) or 0) > 0 or not settled(run):
+        return None
+    if runtime is None or speed is None or not 0 < runtime * speed < 1e12:
+        return None
+    found, error = runtime * speed / epochs, (runtime * 0.0005 + speed * 0.00005) / epochs
+    return round(found) if found >= 0.5 and error < 0.5 and abs(found - round(found)) <= error else None
 
 
 def _metric(run: Run, name: str) -> float | None:

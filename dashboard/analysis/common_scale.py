@@ -1,5 +1,6 @@
 """Losses on one scale for all runs, from their per-pair scores: at one beta, and each at its own best."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import replace
 
@@ -7,16 +8,25 @@ import numpy as np
 
 from dashboard.analysis import common_beta
 from dashboard.analysis.study import Evidence, Scores, Study
+from training.record.history import number
 from training.record.metrics import CALIBRATED_LOSS, COMMON_BETA_LOSS
+from training.record.schema import Run
 
 EVAL_COMMON, EVAL_CALIBRATED = f"eval/{COMMON_BETA_LOSS}", f"eval/{CALIBRATED_LOSS}"
 
 
-def with_common_scale(study: Study, b: float | None) -> Study:
-    """The study with eval/calibrated_loss, and eval/common_beta_loss at `b` if one is given, among the runs' metrics.
+def recorded_beta(study: Study) -> float | None:
+    """The beta of the common-beta loss that the runs have recorded, if it is one for all that have."""
+    found = {_own_beta(evidence.run) for evidence in study.values() if _has_common(evidence.run)}
+    (b,) = found if len(found) == 1 else (None,)
+    return b if b is not None and 0 < b < math.inf else None
 
-    L*(b) = mean of softplus(-b h), and its minimum over b (common_beta.py). Where `b` is given, what a run has recorded
-    under that name, at another beta, is replaced or left out. Runs without per-pair scores stay as they are otherwise.
+
+def with_common_scale(study: Study, b: float | None) -> Study:
+    """The study with eval/calibrated_loss, and with eval/common_beta_loss at `b` if one is given, where scores allow.
+
+    L*(b) = mean of softplus(-b h), and its minimum over b (common_beta.py). What a run has recorded as its common-beta
+    loss stays only if it is known to be at `b`: at different betas it is not common.
     """
     return {run: _scaled(evidence, b) for run, evidence in study.items()}
 
@@ -25,15 +35,25 @@ def _scaled(evidence: Evidence, b: float | None) -> Evidence:
     run = evidence.run
     last = _losses(evidence.scores.get(run.step) if run.step is not None else None, b)
     best = _losses(evidence.scores.get(run.best_step) if run.best_step is not None else None, b)
+    drop = b is None or _own_beta(run) != b
     changed = replace(
-        run, metrics=_replaced(run.metrics, last, b), best=_replaced(run.best, best, b) if run.best else {}
+        run,
+        metrics=_replaced(run.metrics, last, drop),
+        best=_replaced(run.best, best, drop) if run.best else {},
     )
     return replace(evidence, run=changed) if changed != run else evidence
 
 
-def _replaced(metrics: Mapping[str, float], losses: Mapping[str, float], b: float | None) -> dict[str, float]:
-    kept = {key: value for key, value in metrics.items() if b is None or key != EVAL_COMMON}
-    return {**kept, **losses}
+def _own_beta(run: Run) -> float | None:
+    return number(run.config.get("common_beta"))
+
+
+def _has_common(run: Run) -> bool:
+    return EVAL_COMMON in run.metrics or EVAL_COMMON in run.best
+
+
+def _replaced(metrics: Mapping[str, float], losses: Mapping[str, float], drop: bool) -> dict[str, float]:
+    return {key: value for key, value in metrics.items() if key != EVAL_COMMON or not drop} | dict(losses)
 
 
 def _losses(scores: Scores | None, b: float | None) -> dict[str, float]:

@@ -9,7 +9,7 @@ from functools import lru_cache
 import numpy as np
 import numpy.typing as npt
 
-from dashboard.analysis.hyperparameters import Column, Design, Floats, text, value_of, words
+from dashboard.analysis.hyperparameters import Column, Design, Floats, text, upper, value_of, words
 
 STRENGTH = 0.5
 """Association from which two hyper-parameters are called confounded; "large" in Cohen 1988, section 3.2."""
@@ -54,7 +54,7 @@ class Association:
         if self.aliased:
             return f"Each {first} was tried with only one {second}: their effects cannot be told apart."
         how = f"{self.measure} {self.strength:.2f} over {self.n} configurations, p = {self.p:.2g}"
-        return f"{first} and {second} move together here ({how}): their effects cannot be told apart."
+        return f"{upper(first)} and {second} move together here ({how}): their effects cannot be told apart."
 
 
 def ranks(values: Floats) -> Floats:

@@ -1,15 +1,15 @@
 """What each hyper-parameter does to a metric, with its uncertainty."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
 
 from dashboard.analysis import losses, ranking
-from dashboard.analysis.confounding import basis, confounded, dependence, orthonormal, ranks
-from dashboard.analysis.hyperparameters import Column, Design, Floats, design, text, words
+from dashboard.analysis.confounding import STRENGTH, Association, associations, basis, dependence, orthonormal, ranks
+from dashboard.analysis.hyperparameters import Column, Design, Floats, design, text, upper, words
 from dashboard.analysis.paired import holm
 from dashboard.analysis.ranking import EVAL_ACCURACY, EVAL_LOSS, At
 from training.record.intervals import Interval, t_value
@@ -42,7 +42,7 @@ class Effect:
     test, `p_corrected` Holm's over the hyper-parameters. `slope` is the metric's change for `unit`: ten times the
     value, one more, or from the worst level to the best (both named in `levels`). `adjusted` is the partial rank
     correlation with the others held fixed, with `adjusted_p`. `untold` says why the effect is not this parameter's
-    alone, or is empty.
+    alone, or is empty; `of_levels` that the parameter is a category.
     """
 
     key: str
@@ -58,26 +58,50 @@ class Effect:
     adjusted: float | None = None
     adjusted_p: float | None = None
     untold: str = ""
+    of_levels: bool = False
 
     @property
     def proven(self) -> bool:
         """Whether there is an effect, and it is this hyper-parameter's own."""
-        return self.p_corrected <= LEVEL and not self.untold
+        return self.p_corrected <= LEVEL and not self.untold and not self._may_be_nothing
+
+    @property
+    def _may_be_nothing(self) -> bool:
+        """Whether the interval of its size holds 0, or the others explain it."""
+        no_size = self.interval is not None and self.interval.low <= 0 <= self.interval.high
+        return no_size or (self.adjusted_p is not None and self.adjusted_p > LEVEL)
 
     @property
     def sentence(self) -> str:
         """The effect in plain words, with its numbers."""
         name, metric = words(self.key), describe(self.metric).label
-        how = "Spearman" if not self.levels else "correlation ratio"
-        numbers = f"{how} {self.strength:+.2f}, p = {self.p:.2g}, {self.p_corrected:.2g} corrected, n = {self.n}"
+        how = "correlation ratio" if self.of_levels else "Spearman"
+        numbers = f"{how} {self.strength:{'' if self.of_levels else '+'}.2f}, {probability(self.p)}"
+        numbers += f", {probability(self.p_corrected)} corrected, {self.n} configurations"
+        held = "" if self.adjusted is None else f"; with the others held fixed {self.adjusted:+.2f}"
         if self.untold:
-            held = "" if self.adjusted is None else f"; with the others held fixed {self.adjusted:+.2f}"
-            return f"{name} and {metric} ({numbers}{held}): its own effect cannot be told, because {self.untold}."
-        if self.p_corrected > LEVEL:
-            return f"No effect of {name} on {metric} is proven ({numbers})."
-        size = "" if self.slope is None else f": {self.slope:+.4f} {self.unit}"
-        between = f", 95% interval {self.interval.low:+.4f} to {self.interval.high:+.4f}" if self.interval else ""
-        return f"{name} changes {metric}{size}{between} ({numbers})."
+            return f"{upper(name)} and {metric} ({numbers}{held}): its own effect cannot be told, for {self.untold}."
+        if self.p_corrected > LEVEL or self._may_be_nothing:
+            size, held = (self._size and f": {self._size}", held) if self.p_corrected <= LEVEL else ("", "")
+            return f"No effect of {name} on {metric} is proven{size} ({numbers}{held})."
+        return f"{upper(name)} changes {metric}{self._size and f': {self._size}'} ({numbers})."
+
+    @property
+    def _size(self) -> str:
+        """The slope with its interval: in percentage points where the metric is a share."""
+        if self.slope is None:
+            return ""
+        share = self.metric == EVAL_ACCURACY
+        parts = [self.slope] if self.interval is None else [self.slope, *self.interval]
+        shown = [f"{100 * part:+.1f}" if share else f"{part:+.4f}" for part in parts]
+        between = "" if self.interval is None else f", 95% interval {shown[1]} to {shown[2]}"
+        return f"{shown[0]}{' points' if share else ''} {self.unit}{between}"
+
+
+def probability(p: float) -> str:
+    """A p-value for a sentence, never rounded onto LEVEL from above."""
+    shown = f"{p:.2g}"
+    return "p < 0.001" if p < 0.001 else f"p = {p:.3g}" if float(shown) == LEVEL else f"p = {shown}"
 
 
 _UNKNOWN = Effect("", "", 0, 0.0, 1.0, 1.0, "", None, None)
@@ -97,18 +121,23 @@ def effects(runs: Sequence[Run], at: At, key: str = EVAL_ACCURACY) -> list[Effec
     """The effect of each hyper-parameter that varies, the smallest p first; none below FEW configurations.
 
     `runs` are those of one evaluation set. The raw loss is on one scale only at one beta and loss type: of what sets
-    the scale no effect on it is told, and for the others what counts is the rank correlation at a fixed scale.
+    the scale no effect on it is told, and for the others what counts is the rank correlation at a fixed scale. Where
+    nothing can be held fixed, for there are few configurations, no effect is told of two that move together in them.
     """
     rows = design([run for run in runs if ranking.eligible(run, at)])
     outcome = outcomes(rows, key, at)
     scales = _scales(rows) if key == EVAL_LOSS else np.zeros((len(outcome), 0))
-    entangled = _entangled(rows)
+    pairs = associations(rows)
+    entangled, close = _partners(filter(_confounded, pairs)), _partners(filter(_close, pairs))
     found = []
     for column in rows.columns:
         kept = column.known & np.isfinite(outcome)
         if kept.sum() >= FEW and basis(column, kept).shape[1]:
             untold = entangled.get(column.key, "")
-            found.append(_effect(column, rows, outcome, kept, scales, replace(_UNKNOWN, metric=key, untold=untold)))
+            effect = _effect(column, rows, outcome, kept, scales, replace(_UNKNOWN, metric=key, untold=untold))
+            if effect.adjusted is None and not effect.untold:
+                effect = replace(effect, untold=close.get(column.key, ""))
+            found.append(effect)
     corrected = holm(np.array([effect.p for effect in found])).tolist()
     whole = [replace(effect, p_corrected=p) for effect, p in zip(found, corrected, strict=True)]
     return sorted(whole, key=lambda effect: effect.p)
@@ -125,6 +154,7 @@ def _effect(
     if scales.shape[1] and column.key in _SCALE:
         effect = replace(effect, untold=f"the loss itself is another function at each {words(column.key)}")
     if column.numbers is None:
+        effect = replace(effect, of_levels=True)
         return effect if scales.shape[1] else _between_levels(effect, column, y, kept)
     numbers = column.numbers[kept]
     sign = float(np.sign((ranks(numbers) - (len(y) + 1) / 2) @ ranks(y)))
@@ -151,7 +181,7 @@ def _adjusted(effect: Effect, x: Floats, target: Floats, others: Floats, sign: f
     if free < TOLERANCE:
         return replace(effect, untold=effect.untold or "the other hyper-parameters nearly fix it")
     if spread < 1e-9:
-        return effect
+        return replace(effect, adjusted=0.0, adjusted_p=1.0)
     same = 1.0 if (x[:, 0] @ target[:, 0]) * sign >= 0 else -1.0
     r = min(1.0, max(-1.0, float(left @ right) / math.sqrt(free * spread)))
     t = abs(r) * math.sqrt(freedom / max(1e-12, 1 - r * r))
@@ -195,10 +225,21 @@ def _between_levels(effect: Effect, column: Column, y: Floats, kept: npt.NDArray
     return replace(effect, interval=Interval(difference - half, difference + half))
 
 
-def _entangled(rows: Design) -> dict[str, str]:
+def _confounded(pair: Association) -> bool:
+    return pair.confounded
+
+
+def _close(pair: Association) -> bool:
+    """Whether two hyper-parameters are near to each other in these runs, chance or not: it matters where neither can
+    be held fixed.
+    """
+    return abs(pair.strength) >= STRENGTH
+
+
+def _partners(pairs: Iterable[Association]) -> dict[str, str]:
     """Hyper-parameter -> why its effect cannot be told: what it moves together with."""
     partners: dict[str, list[str]] = {}
-    for pair in confounded(rows):
+    for pair in pairs:
         partners.setdefault(pair.a, []).append(words(pair.b))
         partners.setdefault(pair.b, []).append(words(pair.a))
     return {key: f"it moves together with {' and '.join(found)}" for key, found in partners.items()}

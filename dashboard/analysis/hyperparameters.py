@@ -60,6 +60,11 @@ def words(key: str) -> str:
     return key[:60].replace("_", " ")
 
 
+def upper(sentence: str) -> str:
+    """The sentence with a capital letter at its beginning."""
+    return sentence[:1].upper() + sentence[1:]
+
+
 def varying(runs: Iterable[Run], most: int = 8) -> tuple[str, ...]:
     """The configuration keys with more than one value among the runs that have them: beta and learning rate first.
 

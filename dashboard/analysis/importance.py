@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from dashboard.analysis.confounding import ranks
 from dashboard.analysis.effects import loss_scale, outcomes
-from dashboard.analysis.hyperparameters import Column, Floats, design, words
+from dashboard.analysis.hyperparameters import Column, Floats, design, upper, words
 from dashboard.analysis.ranking import EVAL_ACCURACY, EVAL_LOSS, At, eligible
 from training.record.intervals import Interval
 from training.record.metrics import describe
@@ -70,8 +70,8 @@ class Importances:
         if self.refused:
             return (self.refused,)
         return tuple(
-            f"{words(one.key)} has {one.share:.1%} of the importance for being among the best {BEST_SHARE:.0%} by "
-            f"{describe(self.metric).label} (95% interval {one.interval.low:.1%} to {one.interval.high:.1%})"
+            f"{upper(words(one.key))} has {one.share:.1%} of the importance for being among the best {BEST_SHARE:.0%} "
+            f"by {describe(self.metric).label} (95% interval {one.interval.low:.1%} to {one.interval.high:.1%})"
             f"{'' if one.important else ', no more than chance gives'}."
             for one in self.found
         )
@@ -108,7 +108,7 @@ def _refusal(columns: Sequence[Column], outcome: Floats, scales: int, key: str) 
             "Importance for the loss is not computed: beta or the loss type differs, so the losses have no one scale."
         )
     if len(columns) < 2:
-        return "Importance compares hyper-parameters, and fewer than two vary."
+        return "Importance is not computed: it compares hyper-parameters, and fewer than two vary."
     if n < needed:
         return (
             f"Importance is not computed: {len(columns)} hyper-parameters need {needed} configurations, and there are "

@@ -2,87 +2,99 @@
 
 from dataclasses import dataclass
 
-import numpy as np
-
-from dashboard.analysis import comparability, ranking, significance
+from dashboard.analysis import logged, losses, significance
 from dashboard.analysis.ranking import EVAL_ACCURACY, EVAL_LOSS, At
-from dashboard.analysis.study import Evidence, Scores
+from dashboard.analysis.study import Evidence
 from training.record.intervals import Interval, accuracy_interval, mean_interval
 
-UNTOLD = "What its answers are like no loss or accuracy tells: read them beside the base model's."
+UNTOLD = "No loss or accuracy tells what its answers are like: read them beside the base model's."
 
 
 @dataclass(frozen=True)
 class Improvement:
-    """One sentence, and whether both accuracy and loss show an improvement at 95%."""
+    """One sentence, and whether it is proven: by accuracy at 95%, and by a loss that says the same.
+
+    The loss says so if its 95% interval is below the untrained model's, or where only its mean is known, that mean. A
+    loss that is missing, or whose value before training is not known, leaves it open.
+    """
 
     sentence: str
     proven: bool
 
 
-def interval(evidence: Evidence, at: At) -> Interval | None:
-    """The 95% interval of the reward accuracy: from the pairs' scores, else from its value and the number of pairs."""
-    scores = evidence.judged(at)
-    found = significance.measured(scores.right, scores.prompts) if scores else None
+def interval(evidence: Evidence, at: At, confidence: float = 0.95) -> Interval | None:
+    """The interval of the reward accuracy: from the pairs' scores, else from its value and the number of pairs."""
+    scores = logged.scored(evidence, at)
+    found = significance.measured(scores.right, scores.prompts, confidence) if scores else None
     if found is None:
-        accuracy = ranking.finite(ranking.evaluation(evidence.run, at).get(EVAL_ACCURACY))
-        return accuracy_interval(accuracy, evidence.run.n_eval)
+        return accuracy_interval(logged.judged(evidence, EVAL_ACCURACY, at), evidence.run.n_eval, confidence)
     return found[1]
 
 
-def over_base(evidence: Evidence, at: At) -> Improvement:
+def over_base(evidence: Evidence, at: At, runs: int = 1) -> Improvement:
     """Reward accuracy against 50% and loss against the untrained model's, on the evaluation that the run is judged by.
 
     The reference of the implicit reward is the base model itself: all its own rewards are 0, every pair a tie, which
     counts half (Rafailov et al. 2023, arXiv:2305.18290, section 4). So an accuracy above 50% says that training has
     moved the policy towards the chosen answers; a loss above that of the untrained model that it is, on balance, surer
-    where it is wrong.
+    where it is wrong. Rewards of a trainer without a reference say nothing of the base model. The best of `runs` runs
+    is also the luckiest: it is tested at 1 - 0.05 / runs (Bonferroni: Dunn 1961, JASA 56, 52-64).
     """
-    accuracy = ranking.finite(ranking.evaluation(evidence.run, at).get(EVAL_ACCURACY))
-    span = interval(evidence, at)
+    accuracy, span = logged.judged(evidence, EVAL_ACCURACY, at), interval(evidence, at)
     if accuracy is None:
-        return Improvement("Whether it is better than the base model cannot be told: it has no reward accuracy.", False)
-    if span is None:
-        return Improvement(
-            f"Whether it is better than the base model cannot be told: {accuracy:.1%} of the pairs are ranked right, "
-            "but of how many the source does not say.",
-            False,
-        )
-    right = f"it ranks {accuracy:.1%} of the pairs right (95% interval {span.low:.1%} to {span.high:.1%})"
+        return _untold("it has no reward accuracy")
+    if not logged.REFERENCE_FREE.isdisjoint(key.rpartition("/")[2] for key in evidence.run.metrics):
+        return _untold("it was trained without a reference model, and its rewards do not compare it with one")
+    strict = interval(evidence, at, _strict(runs))
+    if span is None or strict is None:
+        return _untold(f"{accuracy:.1%} of the pairs are ranked right, but of how many the source does not say")
+    right = f"{accuracy:.1%} of the pairs ranked right (95% interval {span.low:.1%} to {span.high:.1%}) against 50%"
     if span.high < 0.5:
-        return Improvement(f"It is worse than the base model, which stands at 50%: {right}.", False)
-    if span.low <= 0.5:
-        return Improvement(f"It is not proven better than the base model, which stands at 50%: {right}.", False)
-    return _with_loss(evidence, at, right)
+        return Improvement(f"It is worse than the base model on these pairs: {right}.", False)
+    if strict.low <= 0.5:
+        luck = f", which the best of {runs} runs may reach by luck" if span.low > 0.5 else ""
+        return Improvement(f"It is not proven to be better than the base model: {right}{luck}.", False)
+    return _with_loss(evidence, at, runs, right)
 
 
-def _with_loss(evidence: Evidence, at: At, right: str) -> Improvement:
+def _strict(runs: int) -> float:
+    return 1 - 0.05 / max(1, runs)
+
+
+def _untold(why: str) -> Improvement:
+    return Improvement(f"Whether it is better than the base model cannot be told: {why}.", False)
+
+
+def _with_loss(evidence: Evidence, at: At, runs: int, right: str) -> Improvement:
     """The sentence of a run whose accuracy is above 50%: does its loss say the same?"""
-    loss = ranking.finite(ranking.evaluation(evidence.run, at).get(EVAL_LOSS))
-    untrained = comparability.untrained_loss(evidence.run)
-    better = f"It is better than the base model on these pairs: {right}, where the base model stands at 50%"
-    if loss is None or untrained is None:
-        return Improvement(f"{better}. {UNTOLD}", True)
-    scores = evidence.judged(at)
-    span = _loss(scores, evidence) if scores else None
-    if comparability.worse_than_untrained(evidence.run, loss):
+    loss, untrained = logged.judged(evidence, EVAL_LOSS, at), losses.untrained_loss(evidence.run)
+    better = f"It is better than the base model on these pairs by accuracy: {right}"
+    if loss is None:
+        return Improvement(f"{better}; it has no loss to say the same.", False)
+    if untrained is None:
+        return Improvement(f"{better}; what loss, now {loss:.4f}, it had before training is not known.", False)
+    against = f"against {untrained:.4f} before training"
+    if losses.worse_than_untrained(evidence.run, loss):
         return Improvement(
-            f"It is not proven better than the base model: {right}, but its loss, {loss:.4f}, is above the untrained "
-            f"model's, {untrained:.4f}: where it is wrong, it is very sure.",
+            f"It is not proven to be better than the base model: {right}, but a loss of {loss:.4f} {against}: where it "
+            "is wrong, it is very sure.",
             False,
         )
+    span = _loss(evidence, at, _strict(runs))
     if span is not None and span.high >= untrained:
-        return Improvement(
-            f"{better}; that its loss, {loss:.4f}, is below the untrained model's {untrained:.4f} is not shown "
-            f"(95% interval {span.low:.4f} to {span.high:.4f}). {UNTOLD}",
-            False,
-        )
-    return Improvement(f"{better}, and its loss, {loss:.4f}, is below the untrained {untrained:.4f}. {UNTOLD}", True)
+        spread = f"{_strict(runs):.1%} interval {span.low:.4f} to {span.high:.4f}"
+        return Improvement(f"{better}; not by loss: {loss:.4f} ({spread}) {against}.", False)
+    if span is None and untrained - loss <= losses.ROUNDING * max(1.0, untrained):
+        return Improvement(f"{better}; not by loss: {loss:.4f} {against}.", False)
+    return Improvement(
+        f"It is better than the base model on these pairs: {right}, and a loss of {loss:.4f} {against}.", True
+    )
 
 
-def _loss(scores: Scores, evidence: Evidence) -> Interval | None:
-    """The clustered interval of the sigmoid loss at the run's beta; None for other losses, whose scale differs."""
-    beta = comparability.beta(evidence.run.config)
-    if beta is None or comparability.loss_type(evidence.run.config) != "sigmoid":
+def _loss(evidence: Evidence, at: At, confidence: float) -> Interval | None:
+    """The clustered interval of the loss; None where the scores do not give it."""
+    scores = logged.scored(evidence, at)
+    found = None if scores is None else logged.pair_losses(evidence.run, scores, logged.judged(evidence, EVAL_LOSS, at))
+    if found is None or scores is None:
         return None
-    return mean_interval(np.logaddexp(0.0, -beta * scores.h).tolist(), scores.prompts.tolist())
+    return mean_interval(found.tolist(), scores.prompts.tolist(), confidence)

@@ -13,6 +13,7 @@ from dashboard.analysis.losses import beta, loss_type, untrained_loss
 from dashboard.analysis.ranking import EVAL_LOSS, At, evaluation, evaluation_step, finite
 from dashboard.analysis.study import Evidence, Floats, Scores
 from training.record.history import whole
+from training.record.metrics import ACCURACY
 from training.record.schema import Run, Series
 
 MOST_PAIRS = 256
@@ -29,8 +30,14 @@ LOSS_ERROR = 1e-3
 
 
 def judged(evidence: Evidence, key: str, at: At) -> float | None:
-    """The metric at the evaluation that the run is judged by; None where it is missing, NaN or infinite."""
-    return finite(evaluation(evidence.run, at).get(key))
+    """The metric at the evaluation that the run is judged by; None where it is missing, NaN, infinite or no share."""
+    value = finite(evaluation(evidence.run, at).get(key))
+    return value if value is not None and _possible(key, value) else None
+
+
+def _possible(key: str, value: float) -> bool:
+    """Whether the metric can have this value: a foreign log may have its accuracy in percent."""
+    return math.isfinite(value) and (not key.endswith(ACCURACY) or 0 <= value <= 1)
 
 
 def series(evidence: Evidence, key: str) -> Series:
@@ -39,21 +46,21 @@ def series(evidence: Evidence, key: str) -> Series:
 
 
 def recent(evidence: Evidence, name: str, at: At) -> list[float]:
-    """The finite values of train/`name` logged in the time that led to the judged evaluation.
+    """The possible values of train/`name` logged in the time that led to the judged evaluation.
 
     That is since the evaluation before, but no more than the last quarter of the steps until then: early values speak
     of another model. Without curves the last value, if the judged evaluation is the last one too.
     """
     curve = series(evidence, f"train/{name}")
     if not len(curve):
-        last = finite(evidence.run.metrics.get(f"train/{name}"))
-        return [last] if last is not None and evaluation(evidence.run, at) is evidence.run.metrics else []
+        last = evidence.run.metrics.get(f"train/{name}", math.nan)
+        return [last] if _possible(name, last) and evaluation(evidence.run, at) is evidence.run.metrics else []
     step, evaluated = evaluation_step(evidence.run, at), series(evidence, EVAL_LOSS).steps
     until = curve.steps[-1] if step is None else step
     before = bisect_left(evaluated, until)
     since = max(evaluated[before - 1] if before else 0, until * 3 // 4)
     values = curve.values[bisect_right(curve.steps, since) : bisect_right(curve.steps, until)]
-    return [value for value in values if math.isfinite(value)]
+    return [value for value in values if _possible(name, value)]
 
 
 def mean(values: Sequence[float]) -> float | None:

@@ -18,6 +18,7 @@ class EpochSteps(NamedTuple):
     boundaries: int
 
 
+@np.errstate(over="ignore", invalid="ignore")
 def epoch_steps(epochs: Sequence[float], losses: Sequence[float]) -> EpochSteps | None:
     """Compares each third of an epoch with the next one: where epochs meet, and inside the two that meet there.
 
@@ -38,7 +39,7 @@ def epoch_steps(epochs: Sequence[float], losses: Sequence[float]) -> EpochSteps 
     freedom = len(y) - int((counts > 0).sum())
     variance = float(((y - means[part]) ** 2).sum()) / max(1, freedom)
     ends = [k for k in range(PARTS, len(counts) - 1, PARTS) if counts[k - 2 : k + 2].min() >= LEAST]
-    if not ends or variance == 0:
+    if not ends or not 0 < variance < math.inf:
         return None
     weights = np.array([-0.5, 1.5, -1.5, 0.5])
     drop = float(np.mean([weights @ means[k - 2 : k + 2] for k in ends]))

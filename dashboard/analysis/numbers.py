@@ -1,9 +1,13 @@
-"""Numbers as people read them."""
+"""Numbers and names as people read them."""
 
 import math
 from typing import Any
 
+from training.record.metrics import LOSS, describe, split_key
+
 MISSING = "–"
+
+_UNSEEN, _JOINERS = "\N{REPLACEMENT CHARACTER}", "\u200c\u200d"
 
 
 def metric(value: float | None, digits: int = 4) -> str:
@@ -12,22 +16,22 @@ def metric(value: float | None, digits: int = 4) -> str:
         return MISSING
     if not math.isfinite(value):
         return "NaN" if math.isnan(value) else ("∞" if value > 0 else "−∞")
-    if value and not 1e-3 <= abs(value) < 1e5:
-        return short(value)
-    return f"{value:.{digits}f}".replace("-", "−")
+    if value < 0:
+        return f"−{metric(-value, digits)}"
+    return short(value) if value and not 1e-3 <= value < 1e5 else f"{abs(value):.{digits}f}"
 
 
 def short(value: float) -> str:
-    """Three significant digits: 3.03e-6, 0.1, 200."""
+    """Three digits of a very small or large number, four of others, whole ones to the last: 3.03e-6, 0.1, 20000."""
     if not math.isfinite(value) or value == 0 or 1e-3 <= abs(value) < 1e6:
-        return f"{value:.4g}"
+        return f"{value:.4g}" if abs(value) < 1e4 else f"{value:.0f}"
     mantissa, exponent = f"{value:.2e}".split("e")
     return f"{mantissa.rstrip('0').rstrip('.')}e{int(exponent)}"
 
 
 def percent(value: float | None) -> str:
-    """A share in [0, 1] with one digit after the point."""
-    return MISSING if value is None else f"{value:.1%}" if math.isfinite(value) else metric(value)
+    """A share in [0, 1] with one digit after the point; what is no share, as it is."""
+    return f"{value:.1%}" if value is not None and 0 <= value <= 1 else metric(value)
 
 
 def count(value: int | None) -> str:
@@ -59,5 +63,16 @@ def one_line(text: str, longest: int = 80) -> str:
 
 
 def visible(text: str) -> str:
-    """The text in one line, with nothing that a terminal or a browser obeys: control and direction characters shown."""
-    return "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in " ".join(text.split()))
+    """The text in one line, with nothing that a terminal or a browser obeys: control and direction characters shown.
+
+    What joins letters and emoji stays: Persian is not written without it.
+    """
+    shown = (char if char.isprintable() or char in _JOINERS else _UNSEEN for char in " ".join(text.split()))
+    return "".join(shown)
+
+
+def label(key: str) -> str:
+    """A metric in words, with its split where that is not the evaluation: reward accuracy, eval loss, train loss."""
+    split, name = split_key(key)
+    words = describe(key).label
+    return words if split == "" or (split == "eval" and name != LOSS) else f"{split} {words}"

@@ -1,7 +1,7 @@
 """Which runs share a reference model and evaluation pairs, and what beta that proves of them, by `identity`."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -20,7 +20,7 @@ from dashboard.analysis.identity import (
     moves,
     with_reference,
 )
-from dashboard.analysis.study import Study
+from dashboard.analysis.study import Evidence, Study
 
 
 @dataclass(frozen=True)
@@ -54,6 +54,17 @@ def references(study: Study) -> References:
         if found.state == "unknown" and run in points and not moves(study[run]):
             identities[run] = _by_others(found, points[run], anchors)
     return References(identities, _shared(identities))
+
+
+def as_trained(study: Study, known: References) -> Study:
+    """The study with the beta that each run is proven to have had, where it states another one or none."""
+    return {run: _with_beta(evidence, known.identities[run]) for run, evidence in study.items()}
+
+
+def _with_beta(evidence: Evidence, found: Identity) -> Evidence:
+    if found.beta is None or found.beta == found.stated:
+        return evidence
+    return replace(evidence, run=replace(evidence.run, config={**evidence.run.config, "beta": found.beta}))
 
 
 def _anchors(points: Mapping[str, Points], identities: Mapping[str, Identity]) -> list[Reference]:

@@ -9,6 +9,9 @@ import numpy.typing as npt
 
 from training.record.intervals import Interval, exact_count, wilson, z_value
 
+_ROUNDING = 1e-12
+"""Mean square of the prompts' deviations that is nothing but rounding: of one prompt all are 0."""
+
 
 @dataclass(frozen=True)
 class Proportion:
@@ -38,7 +41,7 @@ def measured(
     groups = int((sizes > 0).sum())
     squares = float((np.bincount(prompts, weights=right - value) ** 2).sum()) * groups / max(1, groups - 1)
     least = n * n / float((sizes**2).sum())
-    effective = n * n * value * (1 - value) / squares if squares else least
+    effective = n * n * value * (1 - value) / squares if squares > _ROUNDING * n else least
     pairs = round(min(n, max(least, effective)))
     return Proportion(value, n), wilson(value * pairs, pairs, confidence)
 

@@ -18,11 +18,14 @@ from dashboard.analysis.hyperparameters import (
     Design,
     design,
     text,
+    upper,
     value_of,
     words,
 )
+from dashboard.analysis.numbers import setting
 from dashboard.analysis.power import pairs_needed_unpaired
 from dashboard.analysis.ranking import EVAL_ACCURACY, EVAL_LOSS, At
+from dashboard.analysis.references import References, as_trained, references
 from dashboard.analysis.study import Evidence, Study
 from training.record.metrics import describe
 from training.record.schema import Run
@@ -92,12 +95,15 @@ class Field:
     effects: Sequence[Effect] = field(default_factory=tuple)
 
 
-def suggestions(study: Study, at: At, key: str | None = None) -> list[Suggestion]:
+def suggestions(study: Study, at: At, key: str | None = None, known: References | None = None) -> list[Suggestion]:
     """At most five runs that have not been tried, the most telling first; none where nothing can be said.
 
     For the largest group of comparable runs, by `key`, or reward accuracy, or the loss where there is no accuracy.
+    `known` are the study's references, if they are at hand.
     """
-    groups = comparability.accuracy_groups(study)
+    known = known or references(study)
+    study = as_trained(study, known)
+    groups = comparability.accuracy_groups(study, known)
     seen = survey(study, groups[0].runs, at, key) if groups else None
     if seen is None:
         return []
@@ -145,10 +151,13 @@ def edges(seen: Field) -> list[Edge]:
 
 
 def seeds_tried(rows: Design) -> int:
-    """The most seeds that any one configuration was run with."""
-    return max(
-        (len({tuple(text(run.config.get(key)) for key in SEEDS) for run in runs}) for runs in rows.runs), default=0
-    )
+    """The most seeds that any one configuration was run with; a repeat whose seed is not known may have another."""
+    return max((len(set(map(_seed, runs))) for runs in rows.runs), default=0)
+
+
+def _seed(run: Run) -> tuple[str, ...]:
+    known = any(run.config.get(key) is not None for key in SEEDS)
+    return tuple(text(run.config.get(key)) for key in SEEDS) if known else (run.id,)
 
 
 def _base(seen: Field, **changed: Any) -> dict[str, Any]:
@@ -169,7 +178,7 @@ def _untangle(seen: Field) -> Iterator[Suggestion]:
             a, b = words(pair.a), words(pair.b)
             yield Suggestion(
                 _base(seen, **{pair.a: value}),
-                f"{seen.best.name} with {a} {text(value)} and the same {b}: {a} and {b} move together in these runs "
+                f"{seen.best.name} with {a} {setting(value)} and the same {b}: {a} and {b} move together in these runs "
                 f"({pair.measure} {pair.strength:.2f}); this one would show which of the two makes the difference.",
                 "breaks a confounding: one factor changed, the other kept (Montgomery 2017, chapter 5)",
             )
@@ -198,7 +207,7 @@ def _past_the_edge(seen: Field) -> Iterator[Suggestion]:
         ends = "highest" if edge.upward else "lowest"
         yield Suggestion(
             _base(seen, **{edge.column.key: value}),
-            f"{name} {text(value)}: {edge.run.name} is best near the {ends} {name} tried, and "
+            f"{upper(name)} {setting(value)}: {edge.run.name} is best near the {ends} {name} tried, and "
             f"{describe(seen.key).label} gets better that way (Spearman {edge.effect.strength:+.2f}, "
             f"p = {edge.effect.p:.2g}); this one would show whether the best lies beyond.",
             "rank correlation with a permutation test (Kendall and Gibbons 1990)",
@@ -220,7 +229,7 @@ def _stop_early(seen: Field) -> Iterator[Suggestion]:
     if len(losses) >= TURN_NEEDS and low <= len(losses) - 3 and min(losses[-2:]) > (1 + RISE) * losses[low]:
         yield Suggestion(
             _base(seen, max_steps=steps[low]),
-            f"{seen.best.name} again with max_steps {steps[low]}: its evaluation loss was lowest there "
+            f"{seen.best.name} again with max steps {steps[low]}: its evaluation loss was lowest there "
             f"({losses[low]:.4f}) and rose to {losses[-1]:.4f}; with the learning rate decayed by then it would show "
             "whether the rest of training does harm.",
             "early stopping at the lowest evaluation loss (Prechelt 1998)",
@@ -234,7 +243,7 @@ def _train_longer(seen: Field) -> Iterator[Suggestion]:
     if len(values) >= FALLING and bool((gains > 0).all()):
         yield Suggestion(
             _base(seen, max_steps=2 * steps[-1]),
-            f"{seen.best.name} with max_steps {2 * steps[-1]}: its {describe(seen.key).label} still got better at each "
+            f"{seen.best.name} with max steps {2 * steps[-1]}: its {describe(seen.key).label} still got better at each "
             f"of the last {FALLING - 1} evaluations (from {values[-FALLING]:.4f} to {values[-1]:.4f} at step "
             f"{steps[-1]}); this one would show where that ends.",
             "all of 5 values in order: by chance 1 in 120 (Mann 1945)",
@@ -245,9 +254,10 @@ def _second_seed(seen: Field) -> Iterator[Suggestion]:
     if len(seen.rows.runs) > 1 and seeds_tried(seen.rows) < 2:
         own = seen.best.config.get("seed")
         seed = (own if isinstance(own, int) else DEFAULT_SEED) + 1
+        again = f"seed {seed}" if isinstance(own, int) else "another seed"
         yield Suggestion(
             _base(seen, seed=seed),
-            f"{seen.best.name} again with seed {seed}: no configuration was run with two seeds, so how much of the "
+            f"{seen.best.name} again with {again}: no configuration was run with two seeds, so how much of the "
             "differences is chance of training is unknown; two or more would tell.",
             "variance between seeds as a second source of error (Bouthillier et al. 2021, arXiv:2103.03098)",
         )

@@ -4,23 +4,23 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from dashboard.analysis import certainty, comparability, improvement, losses, ranking, significance
+from dashboard.analysis import certainty, comparability, improvement, losses, numbers, ranking, significance
 from dashboard.analysis.comparability import EvaluationSet
 from dashboard.analysis.ranking import EVAL_ACCURACY, EVAL_LOSS, At
 from dashboard.analysis.significance import Proportion
 from dashboard.analysis.study import Evidence, Study
 from training.record.intervals import Interval
-from training.record.metrics import describe
 from training.record.schema import Run
 
 
 @dataclass(frozen=True)
 class Answer:
-    """What can be said about the runs of one evaluation set: `best` is a run id.
+    """What can be said about the runs of one evaluation set: `best` is a run id, `headline` says which it is.
 
-    `details` begin with how sure it is that the best is better than the others; `base` says whether it is better than
-    the base model; `proven` only if both are. `tied` are the runs that cannot be told apart from the best (or, from
-    means alone, from `most_accurate` by accuracy), itself included.
+    `details` begin with how sure it is that the best is better than the others; what follows is secondary. `base` says
+    whether it is better than the base model; `proven` only if both are, on pairs known to be the same for all. `tied`
+    are the runs that a test does not tell apart from the best (`certainty`), itself included. `most_accurate` is the
+    run of highest accuracy, whatever ranks the runs.
     """
 
     name: str
@@ -47,18 +47,20 @@ def answer(group: EvaluationSet, key: str, at: At, study: Study | None = None, b
     """
     best = ranking.winner(group.runs, key, at)
     shares = ranking.proportions(group.runs, at)
+    most_accurate = significance.best_of(shares)
     if best is None:
         tied = significance.tie_group(shares)
-        return Answer(
-            group.name, None, _nothing_ranked(group.runs, key, at), (), (), tied, significance.best_of(shares)
-        )
+        return Answer(group.name, None, _nothing_ranked(group.runs, key, at), (), (), tied, most_accurate)
     known = study or {}
     sure = certainty.certainty(best, group.runs, key, at, known, b)
     evidence = known.get(best.id) or Evidence(best)
-    base = improvement.over_base(evidence, at)
+    ranked = len(ranking.rank(group.runs, key, at))
+    base, assumption = improvement.over_base(evidence, at, ranked), _assumption(group)
     details = [
-        sure.sentence,
-        _assumption(group),
+        f"{sure.sentence} {assumption}" if sure.proven and assumption else sure.sentence,
+        *sure.notes,
+        improvement.UNTOLD if base.proven else "",
+        "" if sure.proven else assumption,
         _at(group.runs, at),
         _chosen(group.runs, at),
         _batches(shares),
@@ -68,24 +70,26 @@ def answer(group: EvaluationSet, key: str, at: At, study: Study | None = None, b
     return Answer(
         group.name,
         best.id,
-        _headline(best, key, at, improvement.interval(evidence, at)),
+        _headline(best, group.runs, key, at, improvement.interval(evidence, at)),
         tuple(filter(None, details)),
         tuple(filter(None, warnings)),
         sure.tied,
-        significance.best_of(shares),
+        most_accurate,
         base.sentence,
-        sure.proven and base.proven,
+        sure.proven and base.proven and not assumption,
     )
 
 
-def _headline(best: Run, key: str, at: At, interval: Interval | None) -> str:
-    value, metric = ranking.evaluation(best, at)[key], describe(key)
-    if key == EVAL_ACCURACY:
-        spread = f" (95% interval {interval.low:.1%} to {interval.high:.1%})" if interval else ""
-        return f"{best.name} has the highest reward accuracy: {value:.1%}{spread}."
-    order = "highest" if metric.better == "higher" else "lowest"
-    label = "eval loss" if key == EVAL_LOSS else metric.label
-    return f"{best.name} has the {order} {label}: {value:.4f}."
+def _headline(best: Run, runs: Sequence[Run], key: str, at: At, interval: Interval | None) -> str:
+    value, order = ranking.evaluation(best, at)[key], "highest" if ranking.direction(key) == "higher" else "lowest"
+    equal = sum(place == 1 for place in ranking.rank(runs, key, at).values()) - 1
+    whose = f"{best.name} has"
+    if equal:
+        whose = f"{best.name} and {equal} {'other run' if equal == 1 else 'other runs'} have"
+    if key != EVAL_ACCURACY:
+        return f"{whose} the {order} {numbers.label(key)}: {numbers.metric(value)}."
+    spread = f" (95% interval {interval.low:.1%} to {interval.high:.1%})" if interval else ""
+    return f"{whose} the {order} {numbers.label(key)}: {numbers.percent(value)}{spread}."
 
 
 def _scale(runs: Sequence[Run], key: str) -> str:
@@ -119,7 +123,9 @@ def _at(runs: Sequence[Run], at: At) -> str:
     last_only = sum(1 for run in runs if not run.best)
     if at == "last" or not last_only:
         return ""
-    whole = "These runs record" if last_only == len(runs) else f"{last_only} of these runs record"
+    whole = f"{last_only} of these runs {'records' if last_only == 1 else 'record'}"
+    if last_only == len(runs):
+        whole = "This run records" if len(runs) == 1 else "These runs record"
     return f"{whole} no best checkpoint: the last evaluation is used."
 
 
@@ -138,27 +144,28 @@ def _batches(shares: Mapping[str, Proportion]) -> str:
 
 
 def _apart(runs: Sequence[Run], at: At) -> str:
-    counts = Counter(run.apart if ranking.settled(run) else run.status for run in runs)
-    words = [
-        f"{count} {kind}"
-        for kind, count in sorted(((kind or "", count) for kind, count in counts.items()), reverse=True)
-        if kind
-    ]
+    words = _unranked(runs, at)
+    return f"Not ranked: {words}." if words else ""
+
+
+def _unranked(runs: Sequence[Run], at: At) -> str:
+    """Which runs are not ranked, in words: "1 running, 2 failed and 1 evaluated at step 0, before training"."""
+    counts = Counter(
+        f"({run.apart})" if run.apart else run.status for run in runs if not ranking.settled(run) or run.apart
+    )
+    words = [f"{count} {kind}" for kind, count in sorted(counts.items(), reverse=True)]
     untrained = sum(ranking.settled(run) and not run.apart and ranking.untrained(run, at) for run in runs)
     if untrained:
         words.append(f"{untrained} evaluated at step 0, before training")
-    return f"Not ranked: {' and '.join(words)}." if words else ""
+    return " and ".join(filter(None, (", ".join(words[:-1]), *words[-1:])))
 
 
 def _nothing_ranked(runs: Sequence[Run], key: str, at: At) -> str:
-    running = [run for run in runs if run.status == "running"]
-    if running:
-        so_far = len(running)
-        return f"No run has ended yet; {so_far} {'is' if so_far == 1 else 'are'} running and will be ranked then."
-    if any(ranking.settled(run) and ranking.untrained(run, at) for run in runs):
+    if all(run.status == "running" for run in runs):
+        so_far = f"{len(runs)} {'is' if len(runs) == 1 else 'are'}"
+        return f"No run has ended yet; {so_far} running and will be ranked then."
+    if any(ranking.eligible(run, at) for run in runs):
+        return f"No run can be ranked: none that has ended has a finite {numbers.label(key)}."
+    if all(ranking.untrained(run, at) for run in runs):
         return "No run can be ranked: an evaluation at step 0 is that of the model before training."
-    kinds = sorted({run.apart for run in runs if run.apart})
-    if kinds and all(run.apart for run in runs):
-        return f"No run can be ranked: {' or '.join(kinds)}."
-    what = "eval loss" if key == EVAL_LOSS else "reward accuracy"
-    return f"No run can be ranked: none that has ended has a finite {what}."
+    return f"No run can be ranked: {_unranked(runs, at)}."

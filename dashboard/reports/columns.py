@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import takewhile
 
 from dashboard.analysis import numbers
 from dashboard.analysis.common_scale import EVAL_CALIBRATED, EVAL_COMMON
@@ -12,6 +13,7 @@ from training.record.metrics import MARGIN, describe
 FEWEST = 4
 _TIED = "="
 _NAMED = 10
+_UNLETTERED = " Not all losses are on one scale: beta, loss type or evaluation pairs differ."
 
 
 @dataclass(frozen=True)
@@ -33,14 +35,14 @@ def columns(content: Content) -> list[Column]:
     if _known(content, EVAL_ACCURACY):
         found += [Column(EVAL_ACCURACY, "accuracy", 2), Column("interval", "95% interval", 3)]
     found += [
-        Column(key, _title(key), 4 if key in (content.key, EVAL_LOSS) else 8 + n) for n, key in enumerate(metrics)
+        Column(key, _title(key), 4 if key in (content.key, EVAL_LOSS) else 9 + n) for n, key in enumerate(metrics)
     ]
-    found += [Column(f"config.{key}", key, 5 if n < 2 else 14 + n) for n, key in enumerate(content.parameters)]
-    found.append(Column("steps", "step", 13))
+    found += [Column(f"config.{key}", key, 5 + n if n < 2 else 15 + n) for n, key in enumerate(content.parameters)]
+    found.append(Column("steps", "step", 14))
     if any(line.run.status != "finished" for line in content.lines):
-        found.append(Column("state", "state", 7, number=False))
+        found.append(Column("state", "state", 8, number=False))
     if len({line.group for line in content.lines}) > 1:
-        found.append(Column("group", "group", 6, number=False))
+        found.append(Column("group", "group", 7, number=False))
     return found
 
 
@@ -51,41 +53,40 @@ def cells(line: Line, shown: Sequence[Column], content: Content) -> list[str]:
 
 def heading(content: Content) -> str:
     """What was looked at, in a line."""
-    count = len(content.lines)
-    return f"{count:,} {'run' if count == 1 else 'runs'} from {', '.join(content.sources)}"
+    count, sources = len(content.lines), content.sources
+    more = f" and {len(sources) - _NAMED} more" if len(sources) > _NAMED else ""
+    return f"{count:,} {'run' if count == 1 else 'runs'} from {', '.join(sources[:_NAMED])}{more}"
 
 
-def legend(content: Content) -> str:
-    """What the marks of the table mean."""
-    at = {"best": "at each run's best evaluation", "last": "at each run's last evaluation"}.get(
-        content.moment, f"at {content.moment}"
-    )
-    tied = f" {_TIED}: cannot be told apart from the best (95%)." if any(line.tied for line in content.lines) else ""
-    missing = "–: the source does not say, or not ranked."
-    return f"Ordered by {describe(content.key).label}, {at}.{tied} {missing}{_groups(content)}"
+def legend(content: Content, shown: Sequence[Column]) -> str:
+    """What the order, the marks and the letters of the table mean, of which `shown` are its columns."""
+    order = f"Ordered by {numbers.label(content.key)}, {content.moment}."
+    if not any(content.key in line.ranks for line in content.lines):
+        order = f"Nothing to order by: no run is ranked by {numbers.label(content.key)}."
+    tied = f" {_TIED}: not told apart from the best (95%)." if any(map(_marked, content.lines)) else ""
+    lettered = any(column.id == "group" for column in shown)
+    groups = _groups(content) if lettered else _UNLETTERED if len(content.letters) > 1 else ""
+    return f"{order}{tied} {numbers.MISSING}: the source does not say, or not ranked.{groups}"
+
+
+def _marked(line: Line) -> bool:
+    return line.tied and not line.best
 
 
 def _groups(content: Content) -> str:
-    letters = _letters(content)
-    if len(letters) == 1:
-        return ""
-    labels = {line.group: line.label for line in content.lines}
-    named = "; ".join(f"{letter}: {labels[group]}" for group, letter in [*letters.items()][:_NAMED])
+    """What the letters mean: what all groups have in common is said once."""
+    letters = content.letters
+    parts = {line.group: line.label.split(", ") for line in content.lines}
+    alike = takewhile(lambda words: len(set(words)) == 1, zip(*parts.values(), strict=False))
+    shared = min(len(list(alike)), min(map(len, parts.values())) - 1)
+    common = f" All: {', '.join(next(iter(parts.values()))[:shared])}." if shared else ""
+    named = "; ".join(f"{letters[group]}: {', '.join(parts[group][shared:])}" for group in [*letters][:_NAMED])
     more = f"; and {len(letters) - _NAMED} more" if len(letters) > _NAMED else ""
-    return f" Losses can be compared within one group only. {named}{more}."
-
-
-def _letters(content: Content) -> dict[str, str]:
-    """A short name for every group: A, B, ..., Z, A2, ..."""
-    groups = dict.fromkeys(line.group for line in content.lines)
-    return {
-        group: f"{chr(65 + place % 26)}{place // 26 + 1 if place >= 26 else ''}" for place, group in enumerate(groups)
-    }
+    return f" Losses can be compared within one group only: {named}{more}.{common}"
 
 
 def _title(key: str) -> str:
-    label = describe(key).label
-    return label if key.startswith("eval/") else key
+    return describe(key).label if key.startswith("eval/") else key
 
 
 def _known(content: Content, key: str) -> bool:
@@ -96,7 +97,7 @@ def _cell(line: Line, column: Column, content: Content) -> str:
     run = line.run
     if column.id == "rank":
         rank = line.ranks.get(content.key)
-        tied = _TIED if line.tied and run.id != content.verdict.best else ""
+        tied = _TIED if _marked(line) else ""
         return f"{tied}{rank}" if rank else tied or numbers.MISSING
     if column.id == "name":
         return numbers.one_line(run.name)
@@ -107,7 +108,7 @@ def _cell(line: Line, column: Column, content: Content) -> str:
     if column.id == "state":
         return run.status
     if column.id == "group":
-        return _letters(content)[line.group]
+        return content.letters[line.group]
     if column.id.startswith("config."):
         return numbers.one_line(numbers.setting(run.config.get(column.id.removeprefix("config."))))
     value = line.metrics.get(column.id)

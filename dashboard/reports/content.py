@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 
 from dashboard.analysis.findings.finding import Finding
 from dashboard.analysis.ranking import At
@@ -15,8 +16,8 @@ from training.record.schema import Run
 class Line:
     """One run: its evaluation at `step`, its rank by each metric among the runs it may be compared with.
 
-    `tied` says that the run is the best of its group, or cannot be told apart from it. `group` names the runs whose
-    losses may be compared with its own, `label` says so in words.
+    `best` says that it is the best of the runs it may be compared with, `tied` that it is or is not told apart from it.
+    `group` names the runs whose losses may be compared with its own, `label` says so in words.
     """
 
     run: Run
@@ -24,6 +25,7 @@ class Line:
     metrics: Mapping[str, float]
     ranks: Mapping[str, int]
     interval: Interval | None
+    best: bool
     tied: bool
     group: str
     label: str
@@ -33,7 +35,7 @@ class Line:
 class Content:
     """A whole report. `key` is the metric that orders the runs, `parameters` the hyper-parameters worth a column.
 
-    `moment` is "best", "last", or the step at which all runs are compared.
+    `moment` says in words at which evaluation the runs are compared, `compared` are the runs that the verdict is on.
     """
 
     sources: tuple[str, ...]
@@ -47,7 +49,14 @@ class Content:
     key: str
     at: At
     moment: str
+    compared: frozenset[str]
     names: Mapping[str, str] = field(default_factory=dict)
+
+    @cached_property
+    def letters(self) -> Mapping[str, str]:
+        """A short name for every group of comparable losses, in order of appearance: A, B, ..., Z, A2, ..."""
+        groups = enumerate(dict.fromkeys(line.group for line in self.lines))
+        return {group: f"{chr(65 + place % 26)}{place // 26 + 1 if place >= 26 else ''}" for place, group in groups}
 
     def named(self, runs: Sequence[str], most: int = 5) -> str:
         """Run ids as names, the first `most` of them."""

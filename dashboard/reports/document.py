@@ -1,8 +1,10 @@
-"""The report as JSON, format 1: the keys and types below are kept; a later format may only add keys.
+"""The report as JSON, format 1: the keys and types below are kept; keys may be added, none is renamed or removed.
 
-Numbers that are NaN or infinite are the texts "nan", "inf", "-inf". What a source does not say is null or absent.
+Numbers that are NaN or infinite are the texts "nan", "inf", "-inf". What a source does not say is null or absent. Text
+is UTF-8: bytes of a file name that are none are shown as U+FFFD.
 """
 
+import re
 from typing import Any, TypedDict
 
 import orjson
@@ -12,12 +14,18 @@ from training.record.writer import plain
 
 FORMAT = 1
 
+_SURROGATE = re.compile("[\ud800-\udfff]")
+
 
 class RunDocument(TypedDict):
     """One run. `rank` has its place by each metric among the runs it may be compared with, from 1, equals sharing it.
 
-    `accuracy_interval` is the 95% interval of the reward accuracy; `tied_with_best` is true for the best run and for
-    those that cannot be told apart from it; losses may be compared within one `comparability_group`.
+    `state` is "finished", "running", "failed", "pruned", "stopped" or "unknown". `config` has TRL's argument names,
+    `metrics` W&B's keys with their values at the evaluation that the run is judged by, made at `step`; `n_eval` counts
+    its pairs. `accuracy_interval` is the 95% interval of the reward accuracy. `tied_with_best` is true for the best run
+    and for those that a test at 95% does not tell apart from it: a paired test of the metric that ranks the runs where
+    there are per-pair scores, else one of the accuracies; false where nothing can be tested. Losses may be compared
+    within one `comparability_group`.
     """
 
     id: str
@@ -46,9 +54,11 @@ class FindingDocument(TypedDict):
 
 
 class VerdictDocument(TypedDict):
-    """Three sentences: which run, is it better than the others, is it better than the base model.
+    """Three sentences: which run is best, is it better than the others, is it better than the base model.
 
-    `proven` is true only if both of the latter are shown at 95%.
+    They speak of the runs that may be compared with `best`, a run id: of the largest such group. One sentence, and null
+    as `best`, where no run can be ranked. `proven` is true only if both of the latter are shown at 95%, against every
+    ranked run, on pairs known to be the same for all.
     """
 
     sentences: list[str]
@@ -64,7 +74,8 @@ class SuggestionDocument(TypedDict):
 
 
 class Document(TypedDict):
-    """The whole report."""
+    """The whole report. `sources` are the names of what was read, `notes` what was dropped, assumed or mapped in it and
+    what holds beside the verdict; `runs` are in the report's order, `findings` the gravest first."""
 
     format: int
     sources: list[str]
@@ -104,7 +115,17 @@ def document(content: Content) -> Document:
 
 def render(content: Content) -> str:
     """The report as indented JSON, UTF-8, with a newline at its end."""
-    return orjson.dumps(document(content), option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE).decode()
+    written = orjson.dumps(_utf8(document(content)), option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)
+    return written.decode()
+
+
+def _utf8(value: Any) -> Any:
+    """The same without lone surrogates, which stand for bytes of file names that are no UTF-8."""
+    if isinstance(value, dict):
+        return {_utf8(key): _utf8(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_utf8(item) for item in value]
+    return _SURROGATE.sub("\N{REPLACEMENT CHARACTER}", value) if isinstance(value, str) else value
 
 
 def _run(line: Line) -> RunDocument:

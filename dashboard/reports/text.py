@@ -1,20 +1,22 @@
 """The report for a terminal: a table of the runs, the findings, the verdict."""
 
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from rich import box
+from rich.cells import cell_len, set_cell_size
 from rich.console import Console, Group, RenderableType
 from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from dashboard.analysis.numbers import one_line, visible
+from dashboard.analysis.numbers import visible
 from dashboard.reports import columns
+from dashboard.reports.columns import Column
 from dashboard.reports.content import Content
 
 WIDTH = 120
-_NAME = 36
+_LONGEST, _SHORTEST, _GAP = 36, 8, 3
 _STYLES = {"bad": "bold red", "warning": "yellow", "info": "cyan"}
 _WORDS = {"bad": "bad", "warning": "warning", "info": "info"}
 
@@ -39,7 +41,8 @@ def render(content: Content, width: int | None = None, colour: bool = False) -> 
 def _parts(content: Content, width: int) -> list[RenderableType]:
     parts: list[RenderableType] = [Text(columns.heading(content), style="bold"), ""]
     parts += [Padding(Text(visible(sentence)), (0, 0, 0, 2)) for sentence in content.verdict.sentences]
-    parts += ["", _table(content, width), Text(columns.legend(content), style="dim")]
+    shown = _fitting(content, width)
+    parts += ["", _table(content, shown, width), Text(visible(columns.legend(content, shown)), style="dim")]
     if content.findings:
         parts += ["", Text("Findings", style="bold"), _findings(content)]
     if content.suggestions:
@@ -51,35 +54,52 @@ def _parts(content: Content, width: int) -> list[RenderableType]:
     return parts
 
 
-def _table(content: Content, width: int) -> Table:
-    """As many columns as fit, the least telling left out first; names are shortened, never wrapped."""
+def _fitting(content: Content, width: int) -> list[Column]:
+    """As many columns as fit, the least telling left out first."""
     shown = columns.columns(content)
-    rows = [[one_line(cell, _NAME) for cell in columns.cells(line, shown, content)] for line in content.lines]
-    while len(shown) > columns.FEWEST and _needed(shown, rows) > width:
-        least = max(range(len(shown)), key=lambda place: shown[place].order)
-        shown = [column for place, column in enumerate(shown) if place != least]
-        rows = [[cell for place, cell in enumerate(row) if place != least] for row in rows]
-    widths = _widths(shown, rows)
+    needed = _widths(content, shown)
+    while len(shown) > columns.FEWEST and sum(needed[column] + _GAP for column in shown) > width:
+        shown.remove(max(shown, key=lambda column: column.order))
+    return shown
+
+
+def _table(content: Content, shown: Sequence[Column], width: int) -> Table:
+    """One line per run: names are shortened, never wrapped."""
+    needed = _widths(content, shown)
+    room = width - sum(needed[column] + _GAP for column in shown if column.id != "name")
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1), show_edge=False)
-    for column, needed in zip(shown, widths, strict=True):
+    for column in shown:
         table.add_column(
-            Text(column.title),
-            justify="right" if column.number else "left",
-            no_wrap=True,
-            overflow="ellipsis",
-            min_width=8 if column.id == "name" else needed,
+            Text(column.title), justify="right" if column.number else "left", no_wrap=True, overflow="ellipsis"
         )
-    for line, row in zip(content.lines, rows, strict=True):
-        table.add_row(*map(Text, row), style="bold" if line.run.id == content.verdict.best else None)
+    for line in content.lines:
+        cells = [
+            shortened(cell, max(_SHORTEST, room - _GAP) if column.id == "name" else _LONGEST)
+            for cell, column in zip(columns.cells(line, shown, content), shown, strict=True)
+        ]
+        table.add_row(*map(Text, cells), style="bold" if line.run.id == content.verdict.best else None)
     return table
 
 
-def _widths(shown: Sequence[columns.Column], rows: Sequence[Sequence[str]]) -> list[int]:
-    return [max([len(column.title), *(len(row[place]) for row in rows)]) for place, column in enumerate(shown)]
+def _widths(content: Content, shown: Sequence[Column]) -> Mapping[Column, int]:
+    """How wide each column must be, if texts are cut at _LONGEST."""
+    rows = zip(*(columns.cells(line, shown, content) for line in content.lines), strict=True)
+    return {
+        column: max(cell_len(column.title), *(min(_LONGEST, cell_len(cell)) for cell in cells))
+        for column, cells in zip(shown, rows, strict=True)
+    }
 
 
-def _needed(shown: Sequence[columns.Column], rows: Sequence[Sequence[str]]) -> int:
-    return sum(_widths(shown, rows)) + 3 * len(shown)
+def shortened(text: str, most: int) -> str:
+    """The text in at most `most` columns of a terminal, cut in the middle: names differ at their ends."""
+    if cell_len(text) <= most:
+        return text
+    tail = ""
+    for char in reversed(text):
+        if cell_len(char + tail) > most // 3:
+            break
+        tail = char + tail
+    return f"{set_cell_size(text, most - 1 - cell_len(tail)).rstrip()}…{tail}"
 
 
 def _findings(content: Content) -> Table:

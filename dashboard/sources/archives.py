@@ -14,6 +14,7 @@ from pathlib import PurePosixPath
 from typing import IO, NamedTuple
 
 from dashboard.sources.imported import SourceError
+from training.record import schema
 
 UNPACKED = 512 * 2**20
 """Bytes that an archive's files may have together once unpacked; model weights are not counted, nor ever unpacked."""
@@ -116,7 +117,7 @@ def _zip(path: PurePosixPath, reopen: Open, folder: PurePosixPath, largest: int)
     refused: Refused = defaultdict(list)
     for info in listed:
         name = inside(info.filename)
-        if name is None or any(map(passed_over, name.parts)) or stat.S_ISLNK(info.external_attr >> 16):
+        if name is None or _passed_over(name) or stat.S_ISLNK(info.external_attr >> 16):
             continue
         member = Member(folder / name, info.file_size, partial(_unzip, reopen, info))
         if why := _refusal(info, member):
@@ -204,6 +205,16 @@ def _inflate(file: IO[bytes], packed: int, count: int, wbits: int) -> bytes:
 def passed_over(name: str) -> bool:
     """Hidden files and folders (`.shared` too), what macOS adds to archives, and model weights: no log is there."""
     return name.startswith(".") or name == "__MACOSX" or _WEIGHTS.fullmatch(name) is not None
+
+
+def _passed_over(path: PurePosixPath) -> bool:
+    parts = path.parts[:-3] if is_shared(path) else path.parts
+    return any(map(passed_over, parts))
+
+
+def is_shared(path: PurePosixPath) -> bool:
+    """Whether it is what runs of our own share: the evaluation pairs that scores of each pair refer to."""
+    return path.name == schema.PAIRS and path.parts[-3:-2] == (schema.SHARED,)
 
 
 def inside(name: str) -> PurePosixPath | None:

@@ -1,11 +1,10 @@
-"""Tells by its header what a table is, and which of its columns are configuration and which are metrics."""
+"""Tells which columns of a table are configuration and which are metrics, and reads both."""
 
 import math
 import re
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from difflib import get_close_matches
 from typing import Any
 
 import orjson
@@ -27,8 +26,15 @@ _METRIC = re.compile(
     r"|(rewards|logps|logits)(_train|_eval)?/.+",
     re.IGNORECASE,
 )
-_PANEL = re.compile(r".+__(MIN|MAX)")
+_PARENTHESIS = re.compile(r"(.*\S)\s*\(([^()]*)\)\s*", re.DOTALL)
+_SPLITS = frozenset({"train", "training", "eval", "evaluation", "val", "validation", "test"})
+_AROUND = " \t\n↑↓⬆⬇▲▼*"
+_LONGEST = 300
 _ALIASES = {
+    "β": "beta",
+    "beta": "beta",
+    "seed": "seed",
+    "learning_rate": "learning_rate",
     "lr": "learning_rate",
     "learning rate": "learning_rate",
     "loss.beta": "beta",
@@ -43,15 +49,6 @@ _UNKNOWN = frozenset({"", "na", "n/a", "null", "none", "-", "–", "—", "no lo
 _NOT_AVAILABLE = re.compile(r"n/?a(\s*\(.*)?", re.IGNORECASE | re.DOTALL)
 _CATEGORIES = frozenset({"none", "null", "auto", "default", "-"})
 _BOOLEANS = {"true": True, "false": False}
-_SEEMS = (
-    ({"chosen", "rejected"}, "preference pairs (training data)"),
-    ({"text", "score"}, "a list of texts and scores"),
-    ({"prompt", "completion"}, "prompts and completions (training data)"),
-    ({"prompt", "response"}, "prompts and responses (training data)"),
-    ({"instruction", "output"}, "instructions and answers (training data)"),
-    ({"messages"}, "conversations (training data)"),
-    ({"text", "label"}, "texts and labels (training data)"),
-)
 
 
 @dataclass
@@ -65,40 +62,17 @@ class Columns:
 
 def is_metric(column: str) -> bool:
     """Whether a column is a logged metric rather than configuration, as far as its name tells."""
-    return _METRIC.fullmatch(column) is not None
+    return _METRIC.fullmatch(bare(column)) is not None
 
 
-def is_panel(header: Sequence[str]) -> bool:
-    """Whether these are the columns of a chart's export from W&B: x, then `RUN - METRIC` with __MIN and __MAX."""
-    return any(_PANEL.fullmatch(column) for column in header)
+def bare(column: str) -> str:
+    """The name without what people add to it: arrows, or a parenthesis as in `accuracy (640 pairs)`, `loss (↓)`.
 
-
-def is_scalars(header: Sequence[str]) -> bool:
-    """Whether these are the columns of a TensorBoard scalar export: `Wall time,Step,Value`."""
-    return [column.strip().lower() for column in header if column.strip()] == ["wall time", "step", "value"]
-
-
-def is_runs_table(header: Sequence[str]) -> bool:
-    """Whether these are the columns of W&B's table of runs: `Name`, and neither a chart's columns nor a `Step`."""
-    return "Name" in header and "Step" not in header and not is_panel(header)
-
-
-def seems(header: Sequence[str]) -> str:
-    """What a file with these columns seems to be, as a noun phrase; "" where nothing is known about it."""
-    if is_panel(header):
-        return "a W&B chart export (curves)"
-    if is_scalars(header):
-        return "a TensorBoard scalar export"
-    if is_runs_table(header):
-        return "a W&B runs table"
-    names = {column.strip().lower() for column in header}
-    return next((kind for needed, kind in _SEEMS if needed <= names), "")
-
-
-def shown(header: Iterable[str]) -> str:
-    """The first names of a header, short enough for a message."""
-    names = [column for column in header if column]
-    return (", ".join(name[:80] for name in names[:6]) + (", ..." if len(names) > 6 else ""))[:200]
+    A split in parenthesis is part of the name: `loss (eval)` is `eval loss`.
+    """
+    match = _PARENTHESIS.fullmatch(column[:_LONGEST])
+    split = match[2].strip() if match and match[2].strip().lower() in _SPLITS else ""
+    return f"{split} {match[1] if match else column}".strip(_AROUND)
 
 
 def positions(header: Sequence[str]) -> tuple[dict[str, int], list[str]]:
@@ -106,18 +80,6 @@ def positions(header: Sequence[str]) -> tuple[dict[str, int], list[str]]:
     repeated = sorted(name for name, count in Counter(header).items() if count > 1 and name)
     found = {name: header.index(name) for name in dict.fromkeys(header) if name}
     return found, [f'Column "{name[:80]}" appears more than once: the first is used.' for name in repeated]
-
-
-def missing(header: Collection[str], filename: str, corrections: Corrections) -> list[str]:
-    """A note for each name in the corrections that is no column here, with the columns that are spelt nearly so."""
-    named = sorted(corrections.config | corrections.metrics | corrections.renamed.keys())
-    notes = []
-    for name in named:
-        if name not in header:
-            near = get_close_matches(name[:80], [column for column in header if column and len(column) <= 80], n=3)
-            hint = " Did you mean " + " or ".join(f'"{column}"' for column in near) + "?" if near else ""
-            notes.append(f'{filename} has no column "{name[:80]}".{hint}')
-    return notes
 
 
 def sort(
@@ -136,10 +98,10 @@ def sort(
             continue
         numbers = table.numbers(where[name]) if told or (name not in corrections.config and is_metric(name)) else None
         if numbers is not None and (told or _mostly_numbers(table, where[name], numbers)):
-            key = corrections.renamed.get(name) or vocabulary.key(name, split)
+            key = corrections.renamed.get(name) or vocabulary.key(bare(name), split)
             column, target = bad.metric(name, numbers, table, where[name]), found.metrics
         else:
-            key = corrections.renamed.get(name) or _ALIASES.get(name.lower(), name)
+            key = corrections.renamed.get(name) or _argument(name)
             column, target = bad.config(name, table, where[name]), found.config
         if key in target:
             notes.append(f'Column "{name[:80]}" means "{key[:80]}", which another column gives: it is left out.')
@@ -154,7 +116,12 @@ def _precedence(name: str, corrections: Corrections, split: vocabulary.Split | N
     """What the user names comes first, then what is spelt as W&B does, then the rest in the order of the file."""
     if name in corrections.renamed or name in corrections.config or name in corrections.metrics:
         return 0
-    return 1 if vocabulary.key(name, split) == name and name.lower() not in _ALIASES else 2
+    return 1 if vocabulary.key(bare(name), split) == name == _argument(name) else 2
+
+
+def _argument(name: str) -> str:
+    """The configuration's name as TRL spells it, where people write another one."""
+    return _ALIASES.get(bare(name).lower(), name)
 
 
 def _renamed(pairs: list[tuple[str, str]]) -> list[str]:

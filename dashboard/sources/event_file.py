@@ -3,22 +3,18 @@
 from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cache
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from dashboard.sources.curves import Column, joined
+from dashboard.sources.event_frames import Rows, frames
 from dashboard.sources.event_record import LONGEST, Layout, crc32c, crc_of_bytes, layout, masked, unmasked
 
 ARGUMENTS, MODEL = "args/text_summary", "model_config/text_summary"
 
-Rows = NDArray[np.int64]
-"""Where records begin: positions of their first bytes in the file."""
-
-_HEADER, _FOOTER = 12, 4
-_BLOCK = 2**22
+_FOOTER = 4
 _MOST_PASSES = 12
 _MOST_LAYOUTS = 20_000
 
@@ -38,88 +34,19 @@ class Events:
     unread: int
 
 
-def is_event_file(head: bytes) -> bool:
-    """Whether the first bytes of a file are the header of an event file's first record, its checksum included."""
-    return len(head) >= _HEADER and _length(head[:_HEADER]) is not None
-
-
 def decode(content: bytes) -> Events:
     """Every scalar (`simple_value`, or a tensor of one float or double) and the two texts of Transformers.
 
-    Framing (TensorFlow's record format: length, its masked CRC-32C, data, their masked CRC-32C) ends at the first
-    length whose checksum is wrong or that leads past the end. The data's checksum is verified for every record that
-    holds a scalar; longer records hold texts, whose JSON shows by itself whether it is whole.
+    The data's checksum is verified for every record that holds a scalar; longer records hold texts, whose JSON shows by
+    itself whether it is whole. Raises SourceError if the file has too many records.
     """
-    starts, lengths, end = _frames(content)
+    starts, lengths, end = frames(content)
     reader = _Reader(content)
     short = lengths <= LONGEST
     reader.add_long(starts[~short], lengths[~short])
     reader.add(starts[short], lengths[short])
     scalars = {tag: joined(parts) for tag, parts in reader.found.items()}
     return Events(scalars, reader.texts, _started(content, starts, lengths), reader.damaged, len(content) - end)
-
-
-def _length(header: bytes) -> int | None:
-    """The length that a record's header states, if its checksum is right."""
-    stated = int.from_bytes(header[8:], "little")
-    return int.from_bytes(header[:8], "little") if masked(crc32c(header[:8])) == stated else None
-
-
-def _frames(content: bytes) -> tuple[Rows, Rows, int]:
-    """Where the data of each whole record start, their lengths, and the end of the last one.
-
-    From the place of one header follows that of the next. Where the headers of short records are is found for the
-    whole file at once, so only what breaks their chain (a long record, bytes that look like a header) is looked at
-    one by one.
-    """
-    places, ends = _short_records(content)
-    breaks = np.flatnonzero(np.append(places[1:] != ends[:-1], True)) if len(places) else places
-    starts, lengths, position = [], [], 0
-    while position + _HEADER + _FOOTER <= len(content):
-        first = int(np.searchsorted(places, position))
-        if first < len(places) and places[first] == position:
-            last = int(breaks[np.searchsorted(breaks, first)]) + 1
-            chain, following = places[first:last], ends[first:last]
-        else:
-            length = _length(content[position : position + _HEADER])
-            if length is None or length > len(content):
-                break
-            chain = np.array([position])
-            following = chain + (length + _HEADER + _FOOTER)
-        whole = int(np.searchsorted(following, len(content), side="right"))
-        starts.append(chain[:whole] + _HEADER)
-        lengths.append(following[:whole] - chain[:whole] - (_HEADER + _FOOTER))
-        if whole < len(chain):
-            position = int(chain[whole])
-            break
-        position = int(following[-1])
-    none = np.empty(0, np.int64)
-    return np.concatenate([none, *starts]), np.concatenate([none, *lengths]), position
-
-
-def _short_records(content: bytes) -> tuple[Rows, Rows]:
-    """Every place with the header of a record of at most LONGEST bytes, checksum included, and where such ends."""
-    crcs = _crcs_of_lengths()
-    found = [np.empty(0, np.int64)]
-    for begin in range(0, len(content) - _HEADER - _FOOTER + 1, _BLOCK):
-        count = min(_BLOCK, len(content) - _HEADER - _FOOTER + 1 - begin)
-        stated = np.ndarray((count,), "<u8", content, begin, (1,))
-        places = np.flatnonzero(stated <= LONGEST)
-        crc = np.ndarray((count,), "<u4", content, begin + 8, (1,))[places]
-        found.append(places[crcs[stated[places]] == crc] + begin)
-    places = np.concatenate(found)
-    lengths = (
-        np.ndarray((len(content) - 7,), "<u8", content, 0, (1,))[places].astype(np.int64) if len(places) else places
-    )
-    return places, places + lengths + (_HEADER + _FOOTER)
-
-
-@cache
-def _crcs_of_lengths() -> NDArray[np.uint32]:
-    """The masked checksum of each length up to LONGEST."""
-    lengths, tables = np.arange(LONGEST + 1), crc_of_bytes()
-    crcs = tables[7][lengths & 0xFF] ^ tables[6][lengths >> 8] ^ np.uint32(crc32c(bytes(8)))
-    return np.array([masked(crc) for crc in crcs.tolist()], np.uint32)
 
 
 def _started(content: bytes, starts: NDArray[np.int64], lengths: NDArray[np.int64]) -> float | None:

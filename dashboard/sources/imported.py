@@ -1,12 +1,16 @@
 """What every reader of foreign logs gives back: runs, their curves, and notes to the user."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
+from difflib import get_close_matches
 from pathlib import Path
 
 from training.record.metrics import ACCURACY, LOSS
 from training.record.schema import History, Run, Series
+
+_COMPARED = 5_000
+_LONGEST = 80
 
 
 class SourceError(Exception):
@@ -25,6 +29,16 @@ class Corrections:
     metrics: frozenset[str] = frozenset()
     renamed: Mapping[str, str] = field(default_factory=dict)
 
+    def missed(self, named: Collection[str]) -> list[str]:
+        """A note for each name here that no source has, with those of theirs that are spelt nearly so."""
+        notes = []
+        for name in sorted((self.config | self.metrics | self.renamed.keys()).difference(named)):
+            shown = [other for other in sorted(named)[:_COMPARED] if 0 < len(other) <= _LONGEST]
+            near = " or ".join(f'"{other}"' for other in get_close_matches(name[:_LONGEST], shown, n=3))
+            hint = f" Did you mean {near}?" if near else ""
+            notes.append(f'There is no column or metric "{name[:_LONGEST]}".{hint}')
+        return notes
+
 
 NO_CORRECTIONS = Corrections()
 
@@ -33,13 +47,15 @@ NO_CORRECTIONS = Corrections()
 class Imported:
     """What a reader found: runs, notes on what was dropped, assumed, mapped or wrong, and curves by run id.
 
-    `folders` has the run directory of each run in our own format: its scores and samples can be read there.
+    `folders` has the run directory of each run in our own format: its scores and samples can be read there. `named` are
+    columns, metrics and tags as the source writes them: what a correction may name.
     """
 
     runs: tuple[Run, ...]
     notes: tuple[str, ...] = ()
     histories: Mapping[str, History] = field(default_factory=dict)
     folders: Mapping[str, Path] = field(default_factory=dict)
+    named: frozenset[str] = frozenset()
 
 
 def with_evaluations(run: Run, history: History) -> Run:

@@ -83,19 +83,18 @@ def _grouped(seen: Sequence[Seen], told: _Told) -> list[_Group]:
     groups: list[_Group] = []
     traces = [set(item.traces()) for item in seen]
     holders = Counter(trace for found in traces for trace in found)
-    known: dict[Hashable, list[_Group]] = defaultdict(list)
+    known: dict[Hashable, dict[int, _Group]] = defaultdict(dict)
     for item, found in zip(seen, traces, strict=True):
         ident, name = ("id", item.run.environment.get(WANDB_ID)), ("name", item.run.name)
         rare = [trace for trace in found if 1 < holders[trace] <= COMMON]
-        group = _first(item, known[ident] if ident[1] else ()) or _named(item, known[name], told)
-        group = group or _traced(item, _likely(known[trace] for trace in rare), told)
+        group = _first(item, known[ident].values() if ident[1] else ()) or _named(item, known[name].values(), told)
+        group = group or _traced(item, _likely(known[trace].values() for trace in rare), told)
         if group is None:
             group = []
             groups.append(group)
         group.append(item)
         for key in (*([ident] if ident[1] else []), *([] if item.twin else [name]), *rare):
-            if not any(group is other for other in known[key]):
-                known[key].append(group)
+            known[key][id(group)] = group
     _tell_unclear(groups, told)
     for group in groups:
         if len(group) > 1:
@@ -107,7 +106,7 @@ def _first(item: Seen, groups: Iterable[_Group]) -> _Group | None:
     return next((group for group in groups if all(other.part != item.part for other in group)), None)
 
 
-def _named(item: Seen, groups: Sequence[_Group], told: _Told) -> _Group | None:
+def _named(item: Seen, groups: Iterable[_Group], told: _Told) -> _Group | None:
     """The group of the same name that nothing contradicts; what contradicts is told. A twin's name proves nothing."""
     if item.twin:
         return None

@@ -1,6 +1,5 @@
 """Reads whatever people have: every file is told by its content and given to its reader; the rest is said."""
 
-import csv
 import hashlib
 import logging
 from collections import defaultdict
@@ -12,7 +11,9 @@ from typing import Literal
 
 from dashboard.sources import (
     files,
+    headers,
     joining,
+    markdown_tables,
     own_runs,
     run_tables,
     tensorboard,
@@ -22,16 +23,18 @@ from dashboard.sources import (
     wandb_offline,
     wandb_runs,
 )
+from dashboard.sources.columns import is_metric
 from dashboard.sources.files import File
 from dashboard.sources.imported import NO_CORRECTIONS, Corrections, Imported, SourceError
-from dashboard.sources.table import decode
+from dashboard.sources.table import header
 from training.record.schema import Run
 
-Kind = Literal["events", "wandb log", "trainer state", "runs table", "panel", "scalars", "table", "other"]
+Kind = Literal["events", "wandb log", "trainer state", "runs table", "panel", "scalars", "table", "prose", "other"]
 
 _LOG = logging.getLogger(__name__)
-_TABLES = (".csv", ".tsv", ".md", ".txt")
+_TABLES = (".csv", ".tsv")
 _PROSE = (".md", ".txt")
+_MOST_PROSE = 100
 _KNOWN = (
     "a W&B export or offline run, TensorBoard events or scalars, a trainer_state.json, a table of runs, or a folder of "
     "python -m training.run"
@@ -44,12 +47,18 @@ _Call = Callable[[], Imported]
 
 @dataclass(frozen=True)
 class _Source:
-    """One thing that the user named: a file, a folder or an archive, with its files."""
+    """One thing that the user named: a file, a folder or an archive, with its files and what was said of others."""
 
     name: str
     key: str
-    files: tuple[File, ...]
-    alone: bool
+    files: Sequence[File]
+    remarks: Sequence[str]
+    is_file: bool
+
+    @property
+    def alone(self) -> bool:
+        """Whether it is a single file that the user named."""
+        return self.is_file and len(self.files) == 1
 
 
 def read(paths: Sequence[Path], corrections: Corrections = NO_CORRECTIONS) -> Imported:
@@ -58,83 +67,95 @@ def read(paths: Sequence[Path], corrections: Corrections = NO_CORRECTIONS) -> Im
     Raises SourceError, one sentence, if none of them holds a run.
     """
     parts, notes = [], []
-    for path in paths:
+    for path in dict.fromkeys(paths):
         try:
-            found, remarks = files.walk(path)
-            part = _read(_Source(str(path), str(path.absolute()), tuple(found), path.is_file()), corrections)
-            parts.append(Imported(part.runs, (*remarks, *part.notes), part.histories, part.folders))
+            source = _Source(str(path), str(path.absolute()), *files.walk(path), path.is_file())
+            parts.append(_read(source, corrections))
         except SourceError as problem:
             notes.append(str(problem))
-    if not any(part.runs for part in parts):
-        raise SourceError(" ".join([*notes, *(note for part in parts for note in part.notes)][:_SHOWN]))
-    found_all = joining.joined(parts)
-    return Imported(found_all.runs, (*notes, *found_all.notes), found_all.histories, found_all.folders)
+    if not parts:
+        raise SourceError(" ".join(notes[:_SHOWN]))
+    found = joining.joined(parts)
+    named = frozenset[str]().union(*(part.named for part in parts))
+    return replace(found, notes=(*notes, *found.notes, *corrections.missed(named)), named=named)
 
 
 def read_bytes(name: str, content: bytes, key: str, corrections: Corrections = NO_CORRECTIONS) -> Imported:
     """The runs in an uploaded file; `key` makes their ids. Raises SourceError, one sentence, if there is none."""
-    found, remarks = files.of_bytes(name, content)
-    part = _read(_Source(name, key, tuple(found), True), corrections)
-    return Imported(part.runs, (*remarks, *part.notes), part.histories, part.folders)
+    found = _read(_Source(name, key, *files.of_bytes(name, content), True), corrections)
+    return replace(found, notes=(*found.notes, *corrections.missed(found.named)))
 
 
-def kind(file: File) -> Kind:
-    """What the file is, by its first bytes; a table that is not W&B's or TensorBoard's is told by its name too."""
-    head = file.head(_HEAD)
-    if wandb_offline.is_wandb_log(head):
-        return "wandb log"
-    if tensorboard.is_event_file(head):
-        return "events"
-    if trainer_state.is_trainer_state(head):
-        return "trainer state"
-    if b"\0" in head and not head.startswith((b"\xff\xfe", b"\xfe\xff")):
-        return "other"
-    header = _header(head)
-    if wandb_runs.is_panel(header):
-        return "panel"
-    if wandb_runs.is_scalars(header):
-        return "scalars"
-    if wandb_runs.is_runs_table(header):
-        return "runs table"
-    return "table" if file.path.suffix.lower() in _TABLES else "other"
+def kind(file: File, alone: bool = False) -> Kind:
+    """What the file is, by its first bytes.
 
-
-def _header(head: bytes) -> list[str]:
-    """The cells of the first line, whatever separates them."""
+    A table that neither W&B nor TensorBoard wrote is told by its name too where the file is not `alone`: among other
+    files there may be program code and prose that look like one. Raises SourceError if the file cannot be read.
+    """
+    head, suffix = file.head(_HEAD), file.path.suffix.lower()
+    for name, is_one in _BY_HEAD.items():
+        if is_one(head):
+            return name
     try:
-        lines = decode(head[: len(head) // 2 * 2]).lstrip().splitlines()[:1]
-    except (SourceError, UnicodeError):
-        return []
-    cut = [next(csv.reader(lines, delimiter=separator), []) for separator in ",;\t"]
-    return [cell.strip() for cell in max(cut, key=len)]
+        columns = header(head)
+    except SourceError:
+        return "table" if (alone or suffix in _TABLES) and b"\0" not in head else "other"
+    for name, is_header in _BY_HEADER.items():
+        if is_header(columns):
+            return name
+    if suffix in _TABLES or (alone and (suffix in _PROSE or any(map(is_metric, columns)))):
+        return "table"
+    return "prose" if suffix in _PROSE else "other"
+
+
+_BY_HEAD: Mapping[Kind, Callable[[bytes], bool]] = {
+    "wandb log": wandb_offline.is_wandb_log,
+    "events": tensorboard.is_event_file,
+    "trainer state": trainer_state.is_trainer_state,
+}
+_BY_HEADER: Mapping[Kind, Callable[[Sequence[str]], bool]] = {
+    "panel": headers.is_panel,
+    "scalars": headers.is_scalars,
+    "runs table": headers.is_runs_table,
+}
 
 
 def _read(source: _Source, corrections: Corrections) -> Imported:
-    """The runs of one source. Raises SourceError if it is a single file that cannot be read, or holds no run."""
+    """The runs of one source. Raises SourceError if it holds none."""
     ours = own_runs.folders(source.files)
     inside = frozenset(ours)
-    rest = [file for file in source.files if not inside & {file.path.parent, *file.path.parents}]
     kinds: dict[Kind, list[File]] = defaultdict(list)
     problems: list[str] = []
-    for file in rest:
-        try:
-            kinds[kind(file) if source.alone or file.path.suffix.lower() not in _PROSE else "other"].append(file)
-        except SourceError as problem:
-            problems.append(str(problem))
-    parts = [own_runs.read(ours)] if ours else []
-    for file, call in _calls(source, kinds, corrections):
-        parts += _attempt(file, call, problems)
+    for file in source.files:
+        if not inside & {file.path.parent, *file.path.parents}:
+            try:
+                kinds[kind(file, source.alone)].append(file)
+            except SourceError as problem:
+                problems.append(str(problem))
+    parts = [part for file, call in _calls(source, ours, kinds, corrections) for part in _attempt(file, call, problems)]
     if not any(part.runs for part in parts):
-        raise SourceError(_nothing(source, kinds, problems, [note for part in parts for note in part.notes]))
-    joined = joining.joined(parts)
-    return Imported(_of_source(joined.runs, source), (*joined.notes, *_few(problems)), joined.histories, joined.folders)
+        parts += _in_prose(source, kinds["prose"], corrections)
+    if not any(part.runs for part in parts):
+        told = [*problems, *(note for part in parts for note in part.notes), *source.remarks]
+        raise SourceError(_nothing(source, told))
+    found = joining.joined(parts)
+    notes = (*source.remarks, *found.notes, *_few(problems))
+    named = frozenset[str]().union(*(part.named for part in parts))
+    return replace(found, runs=_of_source(found.runs, source), notes=notes, named=named)
+
+
+def _in_prose(source: _Source, prose: Sequence[File], told: Corrections) -> list[Imported]:
+    """The tables in texts, such as the model cards of a folder that has no other log of its runs."""
+    small = [file for file in prose if file.size <= markdown_tables.LARGEST][:_MOST_PROSE]
+    return [part for file in small for part in _attempt(file, partial(_one, run_tables.read, file, source, told), [])]
 
 
 def _of_source(runs: tuple[Run, ...], source: _Source) -> tuple[Run, ...]:
     """The runs as those of the folder or archive that the user named, not of one file in it: a table keeps its name."""
-    if source.alone and len(source.files) == 1:
+    if source.alone:
         return runs
-    tables = {name for name in {run.source for run in runs} if PurePosixPath(name).suffix.lower() in _TABLES}
+    names = {run.source for run in runs}
+    tables = {name for name in names if PurePosixPath(name).suffix.lower() in (*_TABLES, *_PROSE)}
     own = PurePath(source.name).name
     return tuple(run if run.source in tables or run.source == "runs" else replace(run, source=own) for run in runs)
 
@@ -147,8 +168,12 @@ _ONE_BY_ONE: Mapping[Kind, _Reader] = {
 }
 
 
-def _calls(source: _Source, kinds: Mapping[Kind, list[File]], told: Corrections) -> Iterator[tuple[File, _Call]]:
+def _calls(
+    source: _Source, ours: own_runs.Folders, kinds: Mapping[Kind, list[File]], told: Corrections
+) -> Iterator[tuple[File, _Call]]:
     """What is to be read, in the order in which it is shown: the first file concerned, and the call."""
+    if ours:
+        yield next(iter(ours.values()))[0], partial(own_runs.read, ours)
     for name, read in _ONE_BY_ONE.items():
         for file in kinds.get(name, ()):
             yield file, partial(_one, read, file, source, told)
@@ -174,6 +199,8 @@ def _attempt(file: File, call: _Call, problems: list[str]) -> list[Imported]:
     except SourceError as problem:
         named = file.path.name in str(problem)
         problems.append(str(problem) if named else f"{file.path}: {problem}")
+    except MemoryError:
+        problems.append(f"{file.path} needs more memory than there is.")
     except Exception as error:  # a reader's own fault: no file may take the others down
         _LOG.exception("a source cannot be read")
         problems.append(f"{file.path} cannot be read ({type(error).__name__}).")
@@ -185,19 +212,18 @@ def _prefix(source: _Source, part: str) -> str:
     return hashlib.sha256(f"{source.key}\0{part}".encode(errors="surrogateescape")).hexdigest()[:8]
 
 
-def _nothing(source: _Source, kinds: Mapping[Kind, list[File]], problems: Sequence[str], notes: Sequence[str]) -> str:
+def _nothing(source: _Source, told: Sequence[str]) -> str:
     """Why no run was found, in one sentence where one file was named."""
-    told = [*problems, *notes]
-    if source.alone and len(source.files) == 1 and told:
+    if source.alone and told:
         return " ".join(told[:2])
-    count = len(source.files)
-    if not count:
-        return f"{source.name} is empty: there is nothing to read."
-    if source.alone and count == 1:
+    if source.alone:
         kind = "a binary file, but " if b"\0" in source.files[0].head() else ""
         return f"{source.name} is {kind}no log of runs that this code knows: {_KNOWN}."
     why = f" {' '.join(told[:3])}" if told else ""
-    return f"{source.name} holds no run: none of its {count:,} files is a log that this code knows ({_KNOWN}).{why}"
+    if not source.files:
+        return f"{source.name} has nothing to read.{why}"
+    none = f"none of its {len(source.files):,} files is a" if len(source.files) > 1 else "its only file is no"
+    return f"{source.name} holds no run: {none} log that this code knows ({_KNOWN}).{why}"
 
 
 def _few(problems: Sequence[str]) -> list[str]:

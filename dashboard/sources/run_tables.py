@@ -4,17 +4,17 @@ import math
 import re
 from array import array
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
-from itertools import groupby, islice
 from pathlib import PurePosixPath
 from typing import Any
 
 import pyarrow.compute as pc
 
-from dashboard.sources import columns, vocabulary
+from dashboard.sources import columns, headers, markdown_tables, vocabulary
+from dashboard.sources.evaluated import pairs
 from dashboard.sources.imported import NO_CORRECTIONS, Corrections, Imported, SourceError, with_evaluations
-from dashboard.sources.table import LONGEST_CELL, Table, decode, from_rows, header, parse
+from dashboard.sources.table import Table, from_rows, header, parse
 from dashboard.sources.wandb_runs import about_names, about_rows
 from training.record.metrics import ACCURACY
 from training.record.schema import History, Run, Series
@@ -28,13 +28,13 @@ _PLACES = ("step", "epoch")
 _NUMBERED = re.compile(r"(.*[^\W\d])[-_ @]([0-9]{1,4})", re.ASCII)
 _PAIR = re.compile(r"""\s*([A-Za-z_][\w.]*)\s*=\s*("[^"]*"|'[^']*'|[^,()\[\]{}"'=]+)\s*(?:,|$)""", re.ASCII)
 _PERCENT = re.compile(r"([-+]?\d+(?:[.,]\d+)?)\s*%", re.ASCII)
-MOST_MARKDOWN = 4 * 2**20
-"""Bytes of a file in which tables between text are looked for."""
-
-MOST_TABLES = 20
-"""Tables of one text that are looked at."""
-
-_SILENT = "The table does not say whether its runs finished, nor how many pairs were evaluated."
+_COUNT = re.compile(
+    r".*\(\s*(?:n\s*=\s*(\d[\d,]{0,9})|(\d[\d,]{0,9})\s*(?:(?:eval\w*|test)\s+)?(?:pairs|examples|samples))\s*\)\W*",
+    re.IGNORECASE | re.DOTALL,
+)
+_ACCURACIES = frozenset({"accuracy", "acc", "eval accuracy", "eval_accuracy", "eval acc", "eval_acc"})
+_OF_PREFERENCES = frozenset({"beta", "β", "dpo_beta", "pref_beta", "loss_type", "pref_loss", "loss type"})
+_LONGEST = 300
 
 
 def read(content: bytes, filename: str, prefix: str, corrections: Corrections = NO_CORRECTIONS) -> Imported:
@@ -43,7 +43,7 @@ def read(content: bytes, filename: str, prefix: str, corrections: Corrections = 
     A metric whose name says no split is taken as one of the evaluation. Raises SourceError, one sentence that says what
     the file seems to be, if it is no such table.
     """
-    tables = _markdown(content)
+    tables = markdown_tables.find(content)
     if not tables:
         _refuse(header(content), filename, corrections)
         tables = [parse(content)]
@@ -51,21 +51,25 @@ def read(content: bytes, filename: str, prefix: str, corrections: Corrections = 
     _refuse(table.header, filename, corrections)
     if not len(table):
         raise SourceError(f"{filename} is a table of runs without a single row.")
-    found = (_one_run if _is_curve(table.header) else _runs)(_shares(table), filename, prefix, corrections)
-    notes = [*columns.missing(_known(table.header), filename, corrections), *found.notes, *about_rows(table), _SILENT]
+    named = frozenset([*table.header, *_numbered(table.header)])
+    told, about = _reward_accuracy(named, corrections)
+    found = (_one_run if _is_curve(table.header) else _runs)(_shares(table), filename, prefix, told)
+    counts = [run.n_eval for run in found.runs]
+    silent = "whether its runs finished" + (", nor how many pairs were evaluated" if None in counts else "")
+    notes = [*found.notes, *about, *about_rows(table), f"The table does not say {silent}."]
     if len(tables) > 1:
         notes.append(f"{filename} has {len(tables)} tables: the first that shows runs is read.")
-    return replace(found, notes=tuple(notes))
+    return replace(found, notes=tuple(notes), named=named)
 
 
 def _refuse(names: Sequence[str], filename: str, corrections: Corrections) -> None:
     if problem := _problem(names, corrections):
-        raise SourceError(f"{filename} is no table of runs: {problem} (its columns: {columns.shown(names)}).")
+        raise SourceError(f"{filename} is no table of runs: {problem} (its columns: {headers.shown(names)}).")
 
 
 def _problem(names: Sequence[str], corrections: Corrections) -> str:
     """Why a table with these columns cannot be read here; "" if it can."""
-    if kind := columns.seems(names):
+    if kind := headers.seems(names):
         return f"it seems to be {kind}"
     told = corrections.metrics | corrections.renamed.keys()
     metrics = [name for name in names if name in told or columns.is_metric(name) or _NUMBERED.fullmatch(name)]
@@ -76,34 +80,44 @@ def _problem(names: Sequence[str], corrections: Corrections) -> str:
     return ""
 
 
-def _known(names: Sequence[str]) -> list[str]:
-    """What corrections may name: the columns, and what numbered columns have in common."""
-    return [*names, *_numbered(names)]
+def _reward_accuracy(names: frozenset[str], told: Corrections) -> tuple[Corrections, list[str]]:
+    """What the user says, and whether `accuracy` is the reward accuracy; with a note on that.
+
+    People who note beta beside an accuracy, or other rewards, mean DPO's; a table with both accuracies has named them.
+    """
+    keys = {name: vocabulary.key(columns.bare(name), "eval") for name in sorted(names)}
+    plain = [name for name in keys if columns.bare(name).lower() in _ACCURACIES and name not in told.config]
+    known = f"eval/{ACCURACY}" in {*keys.values(), *told.renamed.values()}
+    if known or len(plain) != 1 or plain[0] in told.renamed:
+        return told, []
+    name = plain[0]
+    beside = [
+        other
+        for other, key in keys.items()
+        if columns.bare(other).lower() in _OF_PREFERENCES or vocabulary.seems_dpo([key])
+    ]
+    if not beside:
+        note = (
+            f'Nothing tells that "{name[:80]}" is the reward accuracy; if it is: --map "{name[:80]}=eval/{ACCURACY}".'
+        )
+        return told, [note]
+    note = f'"{name[:80]}" is taken for the reward accuracy, as "{beside[0][:80]}" stands beside it'
+    renamed = {name: f"eval/{ACCURACY}", **told.renamed}
+    return replace(told, renamed=renamed), [f'{note}; if it is another one: --map "{name[:80]}=eval/accuracy".']
+
+
+def _pairs(names: Iterable[str]) -> int | None:
+    """The number of pairs that the name of a metric gives, as `accuracy (640 pairs)` or `loss (n=640)` do."""
+    matches = (_COUNT.fullmatch(name[:_LONGEST]) for name in names if columns.is_metric(name))
+    counts = {int((match[1] or match[2]).replace(",", "")) for match in matches if match}
+    count = counts.pop() if len(counts) == 1 else 0
+    return count or None
 
 
 def _is_curve(names: Sequence[str]) -> bool:
     """Whether each row is one evaluation of one run: steps or epochs, and nothing that tells runs apart."""
     lower = {name.lower() for name in names}
     return bool(lower & set(_PLACES)) and not lower & (_SETTINGS | set(_NAMES))
-
-
-def _markdown(content: bytes) -> list[Table]:
-    """The tables of a Markdown text, such as a model card; none in a file that is no such text."""
-    if b"|" not in content or len(content) > MOST_MARKDOWN:
-        return []
-    lines = decode(content).splitlines()
-    blocks = (list(block) for pipes, block in groupby(lines, lambda line: "|" in line) if pipes)
-    tables = (
-        from_rows(_cells(block[0]), map(_cells, block[2:]))
-        for block in blocks
-        if len(block) > 1 and "-" in block[1] and set(block[1]) <= set("|:- \t")
-    )
-    return list(islice(tables, MOST_TABLES))
-
-
-def _cells(line: str) -> list[str]:
-    inside = line[:LONGEST_CELL].strip().removeprefix("|").removesuffix("|")
-    return [cell.strip().strip("*`").replace("\\|", "|") for cell in re.split(r"(?<!\\)\|", inside)]
 
 
 def _shares(table: Table) -> Table:
@@ -140,7 +154,13 @@ def _one_run(table: Table, filename: str, prefix: str, corrections: Corrections)
         for key, values in found.metrics.items()
         if len(series := _series([(step, epoch, values[row]) for step, (epoch, row) in sorted(rows.items())]))
     }
-    run = Run(id=f"{prefix}-1", name=PurePosixPath(filename).stem[:200] or filename, source=filename, status="unknown")
+    run = Run(
+        id=f"{prefix}-1",
+        name=PurePosixPath(filename).stem[:200] or filename,
+        source=filename,
+        status="unknown",
+        n_eval=_pairs(table.header),
+    )
     return Imported((with_evaluations(run, history),), tuple(notes), {run.id: history})
 
 
@@ -175,7 +195,7 @@ def _runs(table: Table, filename: str, prefix: str, corrections: Corrections) ->
     curves = _curves(table, numbered, corrections)
     texts = table.texts(table.header.index(named)) if named else [""] * len(table)
     configs, metrics = columns.by_row(found.config, len(table)), columns.by_row(found.metrics, len(table))
-    runs, histories = [], {}
+    count, runs, histories = _pairs(table.header), [], {}
     for number, (text, config, logged, history) in enumerate(zip(texts, configs, metrics, curves, strict=True), 1):
         settings = _settings(table, text)
         run = Run(
@@ -186,6 +206,7 @@ def _runs(table: Table, filename: str, prefix: str, corrections: Corrections) ->
             config={**settings, **config},
             metrics=logged,
             epoch=logged.get("epoch"),
+            n_eval=count or pairs(logged),
         )
         runs.append(with_evaluations(run, history) if history else run)
         if history:

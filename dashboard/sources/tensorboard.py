@@ -11,11 +11,12 @@ from typing import Any
 from dashboard.sources import kept_events
 from dashboard.sources.curves import EPOCHS, Column, joined, plain
 from dashboard.sources.curves import history as curves
-from dashboard.sources.event_file import ARGUMENTS, MODEL, Events, is_event_file
+from dashboard.sources.evaluated import RUNTIME, SPEED, pairs
+from dashboard.sources.event_file import ARGUMENTS, MODEL, Events
+from dashboard.sources.event_frames import is_event_file
 from dashboard.sources.files import File
 from dashboard.sources.imported import NO_CORRECTIONS, Corrections, Imported, SourceError, with_evaluations
 from dashboard.sources.vocabulary import key
-from dashboard.sources.wandb_runs import pairs
 from training.record.schema import History, Run
 
 __all__ = ["is_event_file", "read"]
@@ -56,7 +57,7 @@ def read(files: Sequence[File], prefix: str, corrections: Corrections = NO_CORRE
         try:
             events = kept_events.read(file)
         except SourceError as problem:
-            notes.append(str(problem))
+            notes.append(str(problem) if file.path.name in str(problem) else f"{_shown(file.path)}: {problem}")
             continue
         notes += _remarks(file.path, events)
         if events.scalars:
@@ -70,7 +71,8 @@ def read(files: Sequence[File], prefix: str, corrections: Corrections = NO_CORRE
         runs.append(run)
         histories[run.id] = history
         notes += remarks
-    return Imported(tuple(runs), (*notes, *about), histories)
+    named = frozenset(tag for start in starts for tag in start.events.scalars)
+    return Imported(tuple(runs), (*notes, *about), histories, named=named)
 
 
 def _shown(path: object) -> str:
@@ -219,5 +221,5 @@ def _run(start: _Start, run_id: str, name: str, corrections: Corrections) -> tup
 
 def _as_printed(metrics: Mapping[str, float]) -> dict[str, float]:
     """Transformers rounds speeds before it logs them; 32-bit floats hide that."""
-    digits = {"eval/runtime": 4, "eval/samples_per_second": 3}
+    digits = {RUNTIME: 4, SPEED: 3}
     return {name: round(metrics[name], count) for name, count in digits.items() if name in metrics}

@@ -55,7 +55,8 @@ def read(files: Sequence[File], prefix: str, corrections: Corrections = NO_CORRE
             used += kept
     if not runs:
         raise SourceError(notes[0] if notes else "There is no TensorBoard scalar export.")
-    return Imported(tuple(runs), (*_mapping(used), *few(notes, "notes on scalar exports")), histories)
+    told = (*_mapping(used), *few(notes, "notes on scalar exports"))
+    return Imported(tuple(runs), told, histories, named=frozenset(tag.tag for tag in used))
 
 
 def _tags(files: Iterable[File], corrections: Corrections) -> list[_Tag]:

@@ -3,13 +3,15 @@
 import json
 import math
 import re
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
 from typing import Any
 
 import orjson
 
+from dashboard.sources import json_lines
 from dashboard.sources.files import File
 from dashboard.sources.imported import Corrections, SourceError
 from dashboard.sources.points import Point, series, whole
@@ -24,12 +26,15 @@ MOST_VALUES = 2_000_000
 """Values of one state; with the objects they are what a parsed file costs in memory, 60 bytes each."""
 MOST_METRICS = 2_000
 
+HEAD = 1 << 16
+"""Bytes that tell what a file is."""
+
 CHECKPOINT = re.compile(r"(?:checkpoint|global_step|step)[-_]?(\d+)", re.IGNORECASE | re.ASCII)
 
 _ROW = re.compile(rb'\[\s*\{[^{}]*"(?:step|epoch)"\s*:')
 _ROW_METRIC = re.compile(rb'"(?:eval_\w*|train_)?(?:loss|runtime)"\s*:|"(?:eval_)?rewards/')
 _WHOLE_RUN = re.compile(r"train_(loss|runtime|samples_per_second|steps_per_second)|total_flos|test_[\w/.-]+", re.ASCII)
-_NO_METRIC = frozenset({"step", "epoch"})
+_NO_METRIC = frozenset({"step", "epoch", "time"})
 
 
 @dataclass(frozen=True)
@@ -40,6 +45,16 @@ class State:
     stated: Mapping[str, Any]
     rows: Sequence[Mapping[str, float]]
     odd: int
+
+    @property
+    def brief(self) -> bool:
+        """Whether the log keeps few of the metrics: what it lacks proves nothing."""
+        return self.stated.get("brief") is True
+
+    @property
+    def is_lines(self) -> bool:
+        """Whether it is a log of lines, which grows as the run goes on, and not a state that was saved."""
+        return "brief" in self.stated
 
     @property
     def step(self) -> int:
@@ -65,19 +80,44 @@ class State:
         longer = len(other.rows) <= len(self.rows)
         return same_plan and longer and all(map(_same, other.rows, self.rows))
 
+    def continued(self, lines: "State") -> "State | None":
+        """This run with what its log of lines goes on to tell; None if that is the log of another run.
+
+        Up to our step each of its lines, of those that repeat a step the last, must be part of a row of ours.
+        """
+        plans = {state.stated["max_steps"] for state in (self, lines) if state.stated.get("max_steps") is not None}
+        mine: dict[float, list[Mapping[str, float]]] = defaultdict(list)
+        for row in self.rows:
+            mine[row["step"]].append(row)
+        told = {(row["step"], frozenset(row)): row for row in lines.rows}
+        both = [row for row in told.values() if row["step"] <= self.step]
+        if len(plans) > 1 or not both or not all(any(_shares(row, own) for own in mine[row["step"]]) for row in both):
+            return None
+        later = [row for row in told.values() if row["step"] > self.step]
+        stated = {**self.stated, **({"global_step": lines.step, "epoch": later[-1].get("epoch")} if later else {})}
+        return replace(self, rows=[*self.rows, *later], stated=stated)
+
 
 def _same(row: Mapping[str, float], other: Mapping[str, float]) -> bool:
     """Whether two rows are equal, NaN and NaN too."""
-    return row.keys() == other.keys() and all(
-        value == other[name] or (math.isnan(value) and math.isnan(other[name])) for name, value in row.items()
-    )
+    return row.keys() == other.keys() and _equal(row, other, row)
+
+
+def _shares(row: Mapping[str, float], other: Mapping[str, float]) -> bool:
+    """Whether two rows have metrics in common, all of them equal."""
+    names = row.keys() & other.keys() - _NO_METRIC
+    return bool(names) and _equal(row, other, names)
+
+
+def _equal(row: Mapping[str, float], other: Mapping[str, float], names: Iterable[str]) -> bool:
+    return all(row[name] == other[name] or (math.isnan(row[name]) and math.isnan(other[name])) for name in names)
 
 
 def is_trainer_state(head: bytes) -> bool:
-    """Whether a file that begins so is a trainer's state or a bare `log_history`, as far as its first bytes tell."""
+    """Whether a file that begins so is a trainer's state, a bare `log_history` or a log of lines."""
     start = head.removeprefix(b"\xef\xbb\xbf").lstrip()
     if start.startswith(b"{"):
-        return b'"log_history"' in start
+        return b'"log_history"' in start or json_lines.is_log(start)
     return _ROW.match(start) is not None and _ROW_METRIC.search(start) is not None
 
 
@@ -110,9 +150,11 @@ def _load(file: File) -> Any:
     """The JSON in a file; the bare NaN and Infinity that Python writes are accepted."""
     if file.size > LARGEST:
         raise SourceError(f"{file.path} has {file.size / 2**20:,.0f} MB, the limit is {LARGEST / 2**20:.0f} MB.")
-    content = file.content().removeprefix(b"\xef\xbb\xbf")
+    content = file.content().removeprefix(b"\xef\xbb\xbf").lstrip()
     if content.count(b"{") + content.count(b"[") > MOST_OBJECTS or content.count(b",") > MOST_VALUES:
         raise SourceError(f"{file.path} holds more than {MOST_OBJECTS:,} rows or {MOST_VALUES:,} values, the limit.")
+    if json_lines.is_log(content[:HEAD]):
+        return json_lines.state(content)
     try:
         return orjson.loads(content)
     except ValueError:
@@ -136,10 +178,10 @@ def curves(rows: Sequence[Mapping[str, float]], corrections: Corrections) -> tup
     keys = {name: key_of(name, corrections) for name in names if name not in ends}
     points: dict[str, dict[int, Point]] = {known: {} for known in keys.values()}
     for row in rows:
-        step, epoch = whole(row["step"]) or 0, row.get("epoch", math.nan)
+        step, epoch, time = whole(row["step"]) or 0, row.get("epoch", math.nan), row.get("time", math.nan)
         for name, value in row.items():
             if known := keys.get(name):
-                points[known][step] = Point(value, epoch)
+                points[known][step] = Point(value, epoch, time)
     whole_run = {name: row[name] for row in rows for name in ends & row.keys()}
     return {name: series(found) for name, found in points.items()}, whole_run
 

@@ -9,12 +9,12 @@ from typing import Any
 
 from dashboard.sources import trainer_log
 from dashboard.sources.beside import Beside, beta_of, look
+from dashboard.sources.evaluated import RUNTIME, SPEED, counted
 from dashboard.sources.files import File
 from dashboard.sources.imported import NO_CORRECTIONS, Corrections, Imported, SourceError, at, with_evaluations
 from dashboard.sources.points import by_note, few, whole
 from dashboard.sources.trainer_log import CHECKPOINT, State, is_trainer_state
 from dashboard.sources.vocabulary import seems_dpo
-from dashboard.sources.wandb_runs import pairs
 from training.record.history import number
 from training.record.metrics import LOSS
 from training.record.schema import History, Run, Series, Status
@@ -67,9 +67,9 @@ def read(
     if not runs:
         raise SourceError(problems[0] if problems else "There is no trainer_state.json.")
     about = by_note((run.name, note) for run in runs for note in run.notes)
-    return Imported(
-        tuple(runs), (*few(problems, "files could not be read"), *few(about, "notes are at the runs")), histories
-    )
+    told = (*few(problems, "files could not be read"), *few(about, "notes are at the runs"))
+    named = (frozenset[str]().union(*state.rows) for group in groups.values() for state, _ in group)
+    return Imported(tuple(runs), told, histories, named=frozenset[str]().union(*named))
 
 
 _Group = list[tuple[State, list[State]]]
@@ -82,7 +82,7 @@ def _groups(files: Sequence[File], problems: list[str]) -> dict[PurePosixPath, _
     kept = 0
     for file in sorted(files, key=lambda file: (-file.size, str(file.path))):
         try:
-            if kept + file.size > MOST_BYTES:
+            if kept and kept + file.size > MOST_BYTES:
                 raise SourceError(f"{file.path} is left out: the states together are larger than the limit.")
             state = trainer_log.parse(file)
         except SourceError as problem:
@@ -94,8 +94,21 @@ def _groups(files: Sequence[File], problems: list[str]) -> dict[PurePosixPath, _
             kept += file.size
         else:
             later.append(state)
-    filled = {base: sorted(group, key=lambda found: -found[0].step) for base, group in groups.items() if group}
+    filled = {base: _with_lines(sorted(group, key=lambda one: -one[0].step)) for base, group in groups.items() if group}
     return dict(sorted(filled.items()))
+
+
+def _with_lines(group: _Group) -> _Group:
+    """The runs of a folder, each log of lines with the state that was saved of the same run."""
+    runs = [one for one in group if not one[0].is_lines]
+    for lines, earlier in (one for one in group if one[0].is_lines):
+        for place, (state, before) in enumerate(runs):
+            if (continued := state.continued(lines)) is not None:
+                runs[place] = (continued, [*before, lines, *earlier])
+                break
+        else:
+            runs.append((lines, earlier))
+    return sorted(runs, key=lambda one: -one[0].step)
 
 
 def _told_apart(group: _Group) -> Iterator[tuple[State, list[str]]]:
@@ -103,12 +116,13 @@ def _told_apart(group: _Group) -> Iterator[tuple[State, list[str]]]:
     first = group[0][0]
     for state, earlier in group:
         notes = []
-        if earlier:
-            shown = ", ".join(found.label[:80] for found in sorted(earlier, key=lambda found: found.step)[:5])
-            more = f" and {len(earlier) - 5} more" if len(earlier) > 5 else ""
-            notes.append(
-                f"{shown}{more} hold the beginning of the log in {state.label[:80]}: one run, read from there."
-            )
+        for lines in (one for one in earlier if one.is_lines and not state.is_lines):
+            notes.append(f"{lines.file.path.name} is the log of the same run, to step {lines.step:,}.")
+        saved = sorted((one for one in earlier if one.is_lines == state.is_lines), key=lambda found: found.step)
+        if saved:
+            shown = ", ".join(found.label[:80] for found in saved[:5])
+            more = f" and {len(saved) - 5} more" if len(saved) > 5 else ""
+            notes.append(f"the log in {state.label[:80]} begins with that in {shown}{more}: one run, read from there.")
         if state is not first:
             plans = [whole(number(found.stated.get("max_steps"))) for found in (state, first)]
             why = f"its max_steps is {plans[0]}, not {plans[1]}" if plans[0] != plans[1] else "its log is another one"
@@ -138,7 +152,7 @@ def _names(groups: Mapping[PurePosixPath, _Group]) -> dict[PurePosixPath, str]:
 
 def _name(folder: str, state: State, group: _Group) -> str:
     """The run's name: its folder's; where that holds several runs, the file's or checkpoint's after it."""
-    plain = CHECKPOINT.fullmatch(state.label) or state.label == "trainer_state"
+    plain = CHECKPOINT.fullmatch(state.label) or state.label in ("trainer_state", "trainer_log")
     main = len(group) == 1 or (plain and state is group[0][0])
     return folder if folder and main else "/".join(part for part in (folder, state.label[:200]) if part)
 
@@ -171,7 +185,7 @@ def _run(
         epoch=stated["epoch"] if stated["epoch"] is not None and math.isfinite(stated["epoch"]) else None,
         n_eval=_pairs(history) or whole(beside.results.get("eval_samples")),
         seconds=ends.get("train_runtime"),
-        apart=None if seems_dpo(history) else "no DPO run",
+        apart=None if seems_dpo(history) or state.brief else "no DPO run",
         notes=tuple(told),
     )
     return with_evaluations(run, history), history
@@ -195,10 +209,9 @@ def _best(stated: Mapping[str, Any], history: History) -> tuple[int | None, str 
 
 def _pairs(history: History) -> int | None:
     """The number of evaluation pairs, from the last evaluation that tells its runtime and speed."""
-    runtime, speed = (history.get(f"eval/{name}", Series()) for name in ("runtime", "samples_per_second"))
+    runtime, speed = (history.get(name, Series()) for name in (RUNTIME, SPEED))
     step = max({*runtime.steps} & {*speed.steps}, default=None)
-    found = {"eval/runtime": at(runtime, step), "eval/samples_per_second": at(speed, step)}
-    return pairs({key: value for key, value in found.items() if value is not None})
+    return counted(at(runtime, step), at(speed, step))
 
 
 def _config(state: State, beside: Beside) -> tuple[dict[str, Any], list[str]]:
@@ -220,14 +233,16 @@ def _config(state: State, beside: Beside) -> tuple[dict[str, Any], list[str]]:
 def _about(state: State, history: History) -> Iterator[str]:
     """What a reader of this run must know: what was left out, how far it came, whether it is DPO at all."""
     if state.odd:
-        yield f"{state.odd:,} entries of its log have no step or no number; they are left out."
+        yield f"what has no step or no number in its log is left out ({state.odd:,} of its entries)."
     max_steps = whole(number(state.stated.get("max_steps")))
     if max_steps is not None and 0 < state.step < max_steps:
         yield f"its log ends at step {state.step:,} of {max_steps:,}."
     if not any(key.startswith("eval/") for key in history):
         yield "its log has no evaluation."
     logged = {key.removeprefix("eval/").removeprefix("train/") for key in history}
-    if not seems_dpo(history):
+    if not seems_dpo(history) and state.brief:
+        yield "its log names no reward: whether this is preference training, a trainer_state.json beside it would tell."
+    elif not seems_dpo(history):
         kind = next((kind for kind, names in _WITHOUT_REWARDS.items() if names & logged), "")
         seems = f"its metrics are those of {kind}" if kind else "it may be supervised fine-tuning"
         yield f"it is no DPO run: its log has no rewards/* ({seems})."

@@ -9,11 +9,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from dashboard.sources.evaluated import pairs
 from dashboard.sources.imported import NO_CORRECTIONS, Corrections, Imported, SourceError, with_evaluations
 from dashboard.sources.points import LARGEST_STEP, MOST_NOTES, by_note, few
 from dashboard.sources.table import Table, parse
 from dashboard.sources.vocabulary import key
-from dashboard.sources.wandb_runs import pairs
 from training.record.schema import History, Run, Series
 
 MOST_POINTS = 3_000_000
@@ -107,7 +107,8 @@ def read(content: bytes, filename: str, prefix: str, corrections: Corrections = 
     if not runs:
         raise SourceError(f"{filename} is a W&B chart export without a single point.")
     told = [*_about_columns(table, columns), *few(by_note(remarks), "notes"), *few(sheet.bad, "cells are no numbers")]
-    return Imported(tuple(runs), tuple(f"{filename}: {note}" for note in told), histories)
+    named = frozenset(metric for places in columns.values() for metric in places)
+    return Imported(tuple(runs), tuple(f"{filename}: {note}" for note in told), histories, named=named)
 
 
 def _columns(header: Sequence[str]) -> dict[_Name, dict[str, int]]:

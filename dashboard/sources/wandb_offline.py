@@ -19,10 +19,10 @@ import orjson
 
 from dashboard.sources.curves import EPOCHS, Column, joined, plain
 from dashboard.sources.curves import history as curves
+from dashboard.sources.evaluated import pairs
 from dashboard.sources.files import File
 from dashboard.sources.imported import NO_CORRECTIONS, Corrections, Imported, SourceError, with_evaluations
 from dashboard.sources.vocabulary import key
-from dashboard.sources.wandb_runs import pairs
 from training.record.history import number
 from training.record.schema import History, Run
 
@@ -84,7 +84,8 @@ def read(files: Sequence[File], prefix: str, corrections: Corrections = NO_CORRE
         notes += [f"{_shown(file)}: {remark}" for remark in remarks]
     if not runs:
         raise SourceError(" ".join(notes[:3]) or "There is no W&B log.")
-    return Imported(tuple(runs), tuple(notes), histories)
+    named = frozenset(name for log in logs for name in (*log.rows, *log.summary))
+    return Imported(tuple(runs), tuple(notes), histories, named=named)
 
 
 def _shown(file: File) -> str:

@@ -10,13 +10,13 @@ from datetime import UTC, datetime
 from typing import Any
 
 from dashboard.sources import columns
-from dashboard.sources.columns import is_metric, is_panel, is_runs_table, is_scalars, seems
+from dashboard.sources.columns import is_metric
+from dashboard.sources.evaluated import RUNTIME, SPEED, counted
+from dashboard.sources.headers import is_panel, is_scalars, seems, shown
 from dashboard.sources.imported import NO_CORRECTIONS, Corrections, Imported, SourceError
 from dashboard.sources.sameness import WANDB_ID
 from dashboard.sources.table import Table, header, parse
 from training.record.schema import Run, Status
-
-__all__ = ["is_metric", "is_panel", "is_runs_table", "is_scalars", "pairs", "read", "seems"]
 
 NAME, STATE, RUN_ID, NOTES = "Name", "State", "ID", "Notes"
 
@@ -54,14 +54,13 @@ def read(content: bytes, filename: str, prefix: str, corrections: Corrections = 
         found = columns.sort(table, corrections, _ABOUT_THE_RUN)
         runs, again = _once(_runs(table, found, filename, prefix), _cells(table, RUN_ID, str))
     notes = (
-        *columns.missing(table.header, filename, corrections),
         *found.notes,
         *again,
         *about_rows(table),
         *about_names(runs),
         *_about_state(table.header),
     )
-    return Imported(runs, notes)
+    return Imported(runs, notes, named=frozenset(table.header))
 
 
 def _refuse_others(header: Sequence[str], filename: str) -> None:
@@ -69,10 +68,10 @@ def _refuse_others(header: Sequence[str], filename: str) -> None:
         raise SourceError(
             f"{filename} is {seems(header)}, not a W&B runs table: for its configuration export the table of runs."
         )
-    if not is_runs_table(header):
+    if NAME not in header or "Step" in header:
         kind = f" It seems to be {seems(header)}." if seems(header) else ""
         problem = f'it has no column "{NAME}"' if NAME not in header else 'it has a column "Step"'
-        raise SourceError(f"{filename} is no W&B runs table: {problem} (its columns: {columns.shown(header)}).{kind}")
+        raise SourceError(f"{filename} is no W&B runs table: {problem} (its columns: {shown(header)}).{kind}")
     named = [column for column in header if column]
     if not any(is_metric(column) for column in named) and len(named) < 3:
         raise SourceError(f"{filename} has names but neither metrics nor configuration: add columns before exporting.")
@@ -111,12 +110,10 @@ def _runs(table: Table, found: columns.Columns, filename: str, prefix: str) -> l
         "error": [state[1] if state else None for state in states],
         "config": columns.by_row(found.config, rows),
         "metrics": columns.by_row(metrics, rows),
-        "step": _each_once(_first(metrics.get("train/global_step"), calls, rows), _whole),
-        "max_steps": _each_once(found.config.get("max_steps", silent), _whole),
+        "step": list(map(_whole, _first(metrics.get("train/global_step"), calls, rows))),
+        "max_steps": list(map(_whole, found.config.get("max_steps", silent))),
         "epoch": _first(metrics.get("train/epoch"), metrics.get("epoch"), rows),
-        "n_eval": list(
-            map(_counted, metrics.get("eval/runtime", silent), metrics.get("eval/samples_per_second", silent))
-        ),
+        "n_eval": list(map(counted, metrics.get(RUNTIME, silent), metrics.get(SPEED, silent))),
         "seconds": _cells(table, "Runtime", table.number),
         "sweep": _cells(table, "Sweep", lambda cell: cell[:200]),
         "created": _cells(table, "Created", _seconds),
@@ -146,35 +143,11 @@ def _run(values: dict[str, Any]) -> Run:
     return run
 
 
-def _counted(runtime: float | None, speed: float | None) -> int | None:
-    """`pairs` of two cells; a row that was not evaluated has none."""
-    if runtime is None or speed is None or not 0 < runtime * speed < 1e9:
-        return None
-    error = runtime * 0.0005 + speed * 0.00005
-    count = round(runtime * speed)
-    return count if count >= 1 and error < 0.5 and abs(runtime * speed - count) <= error else None
-
-
-def pairs(metrics: Mapping[str, float]) -> int | None:
-    """How many pairs were evaluated: eval runtime x samples per second, if that is close to a whole number.
-
-    Both are printed with four and three digits after the point, so the product is known to within
-    runtime * 0.0005 + samples_per_second * 0.00005; it must be that close to a whole number, and that below a half.
-    """
-    return _counted(metrics.get("eval/runtime"), metrics.get("eval/samples_per_second"))
-
-
 def _first(one: list[Any] | None, other: list[Any] | None, rows: int) -> list[Any]:
     """Per row the first column's cell, or the other's where the first is empty or absent."""
     if one is None or other is None:
         return one or other or [None] * rows
     return [second if first is None else first for first, second in zip(one, other, strict=True)]
-
-
-def _each_once(values: list[Any], read: Callable[[Any], Any]) -> list[Any]:
-    """`read` of every value, called once for all equal ones."""
-    known = {value: read(value) for value in set(values)}
-    return [known[value] for value in values]
 
 
 def _whole(value: Any) -> int | None:

@@ -1,10 +1,12 @@
 """What is wrong with the pairs themselves: length alone explains them, they are cut, repeated, or known already."""
 
+import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
 
+from dashboard.analysis.budgets import training_pairs
 from dashboard.analysis.findings.finding import Finding
 from dashboard.analysis.findings.per_run import CONFIDENCE, Check, Seen, collect
 from dashboard.analysis.lengths import length_slope, rule_right
@@ -16,6 +18,7 @@ from training.record.intervals import mean_interval
 LENGTH_R2 = 0.25  # share of the margins' variance that the length difference explains
 TRUNCATED_HIGH = 0.05  # these two as on the model card
 LEAKED_HIGH = 0.01
+FEW_TRAINED = 200  # pairs: a dozen steps of 16 pairs go over all of them
 REPEATED_HIGH, CONFLICTS_HIGH = 0.01, 0.01  # of the training pairs
 
 
@@ -43,13 +46,21 @@ def _length(evidence: Evidence, at: At) -> Seen | None:
     return Seen(words, numbers, slope.r2)
 
 
+def _few(evidence: Evidence, at: At) -> Seen | None:
+    n, epoch = training_pairs(evidence.run), evidence.run.epoch
+    if n is None or n >= FEW_TRAINED:
+        return None
+    passes = "" if epoch is None or not epoch > 0 or not math.isfinite(epoch) else f", {epoch:,.1f} epochs"
+    return Seen(f"{n:,} pair{'s' if n > 1 else ''}{passes}", {"n_train": n, "epoch": epoch if passes else None}, 1 / n)
+
+
 def _truncated(evidence: Evidence, at: At) -> Seen | None:
     scores = evidence.judged(at)
     share = 0.0 if scores is None or not len(scores) else float(np.mean(scores.truncated))
     if scores is None or share <= TRUNCATED_HIGH:
         return None
     length = evidence.run.config.get("max_length")
-    words = f"{share:.1%} of {len(scores):,}" + (f", max_length {length}" if isinstance(length, int) else "")
+    words = f"{share:.1%} of {len(scores):,}" + (f", max length {length}" if isinstance(length, int) else "")
     return Seen(words, {"share": share, "pairs": len(scores), "max_length": length}, share)
 
 
@@ -78,6 +89,14 @@ def _audited(kinds: tuple[str, ...], of: str, what: str, high: float) -> Callabl
 _AUDIT = "audit of the data (diagnostics 3.13): normalised text, and MinHash with Jaccard similarity of 0.8"
 _CHECKS = (
     Check(
+        "tiny-training-set",
+        "warning",
+        f"Fewer than {FEW_TRAINED} training pairs: {{runs}}. What was learned may hold for these pairs alone.",
+        "the record, or runtime x samples per second / epochs of the trainer's summary (transformers, speed_metrics)",
+        _few,
+        {"pairs": FEW_TRAINED},
+    ),
+    Check(
         "length-bias",
         "warning",
         "The preferences that were learned are mostly length, and do not beat it: {runs}. "
@@ -89,7 +108,7 @@ _CHECKS = (
     Check(
         "truncated-pairs",
         "warning",
-        "Evaluation pairs are cut at max_length, so that what makes them differ may be missing: {runs}.",
+        "Evaluation pairs are cut at max length, so that what makes them differ may be missing: {runs}.",
         "share of pairs with more tokens than max_length (diagnostics 3.13)",
         _truncated,
         {"share": TRUNCATED_HIGH},

@@ -7,18 +7,20 @@ import numpy.typing as npt
 
 from dashboard.analysis.comparability import pairs_hash
 from dashboard.analysis.findings.finding import Finding
-from dashboard.analysis.findings.per_run import NAMED, Check, Seen, collect
+from dashboard.analysis.findings.per_run import NAMED, Check, Seen, collect, enumerated
 from dashboard.analysis.identity import DIFFERENT, State
 from dashboard.analysis.ranking import At
 from dashboard.analysis.references import References, references
 from dashboard.analysis.study import Evidence, Study
 from training.record.metrics import CHOSEN, LOGPS_CHOSEN, MARGIN, REJECTED
-from training.record.schema import Run
 
 ADDS_UP, SIXTEEN_BITS = 2e-5, 2.0**-7
 """What rounding may leave of margin - (chosen - rejected): in 32-bit logs, and as a share of the largest in 16-bit."""
 DRIFT = 1e-2
 """Share of the log-probability by which the reference may stray in a run: 16-bit logs of six pairs stay below."""
+
+BY_NAME = "is only the name of its folder"
+"""How the reader of trainer states marks a run whose beta is stated nowhere else."""
 
 IDENTITY = "logps - rewards / beta = log-probability under the reference (DPO, arXiv:2305.18290, eq. 5)"
 MARGINS = "rewards/margins = rewards/chosen - rewards/rejected (TRL, dpo_trainer.py)"
@@ -26,9 +28,12 @@ MARGINS = "rewards/margins = rewards/chosen - rewards/rejected (TRL, dpo_trainer
 Look = Callable[[Evidence, At], Seen | None]
 
 
-def check(study: Study, at: At) -> list[Finding]:
-    """Findings on beta, reference and margins; they hold for all evaluations of a run, whichever it is judged by."""
-    known = references(study)
+def check(study: Study, at: At, known: References | None = None) -> list[Finding]:
+    """Findings on beta, reference and margins; they hold for all evaluations of a run, whichever it is judged by.
+
+    `known` are the study's references, if they are at hand.
+    """
+    known = known or references(study)
     checks = (
         Check(
             "wrong-stated-beta",
@@ -44,6 +49,13 @@ def check(study: Study, at: At) -> list[Finding]:
             "The source does not state beta, but logps and rewards tell it: {runs}.",
             IDENTITY,
             _betas(known, "recovered"),
+        ),
+        Check(
+            "beta-by-name-only",
+            "info",
+            "Beta is stated only in the name of a folder: {runs}. A name that the log does not confirm is a hint.",
+            IDENTITY,
+            _by_name(known),
         ),
         Check(
             "reference-drifts",
@@ -66,13 +78,6 @@ def check(study: Study, at: At) -> list[Finding]:
     return [*collect(checks, study, at), *_different(study, known), *_shared(study, known)]
 
 
-def names(runs: Iterable[Run]) -> str:
-    """The runs' names for a sentence, at most NAMED of them."""
-    known = [run.name for run in runs]
-    more = f" and {len(known) - NAMED} more" if len(known) > NAMED else ""
-    return ", ".join(known[:NAMED]) + more
-
-
 def _betas(known: References, state: State) -> Look:
     def look(evidence: Evidence, at: At) -> Seen | None:
         found = known.identities[evidence.run.id]
@@ -84,6 +89,20 @@ def _betas(known: References, state: State) -> Look:
         size = abs(np.log(found.stated / found.beta)) if found.stated and found.stated > 0 else 0.0
         more = {"evaluations": found.estimate.evaluations, "proven_by": found.proven_by}
         return Seen(words, {**numbers, **more}, float(size))
+
+    return look
+
+
+def _by_name(known: References) -> Look:
+    """A beta that the reader took from a folder's name, as its note on the run says."""
+
+    def look(evidence: Evidence, at: At) -> Seen | None:
+        found, run = known.identities[evidence.run.id], evidence.run
+        if found.stated is None or not any(BY_NAME in note for note in run.notes):
+            return None
+        how = {"confirmed": "confirmed by the log", "refuted": "refuted by the log"}.get(found.state, "not confirmed")
+        numbers = {"beta": found.stated, "state": found.state}
+        return Seen(f"beta {found.stated:g}, {how}", numbers, float(found.state == "confirmed"))
 
     return look
 
@@ -134,7 +153,7 @@ def _different(study: Study, known: References) -> Iterator[Finding]:
     counts = [{run.n_eval for run in group if run.n_eval} for group in groups]
     other_pairs = _disjoint(hashes) or (not all(hashes) and _disjoint(counts))
     shown = "; ".join(
-        f"{names(group)} ({one.reference.chosen:.2f} and {one.reference.rejected:.2f} nats)"
+        f"{enumerated([run.name for run in group])} ({one.reference.chosen:.2f} and {one.reference.rejected:.2f} nats)"
         for group, one in list(zip(groups, known.groups, strict=True))[:NAMED]
     )
     what = "were not evaluated on the same pairs" if other_pairs else "do not share reference model and pairs"
@@ -169,7 +188,8 @@ def _shared(study: Study, known: References) -> Iterator[Finding]:
         confirmed = [run for run in group.runs if known.identities[run].state == "confirmed"]
         if len(runs) < 2 or not group.proven or not confirmed or all(pairs_hash(run) for run in runs):
             continue
-        who = f"All {len(runs)} runs" if len(runs) == len(study) else f"{len(runs)} of {len(study)} runs"
+        who = f"{len(runs)} of {len(study)} runs" if len(runs) < len(study) else "Both runs"
+        who = f"All {len(runs)} runs" if len(runs) == len(study) > 2 else who
         whose = "" if len(confirmed) == len(runs) else f" for {len(confirmed)} of them"
         chosen, rejected, error = group.reference.chosen, group.reference.rejected, group.reference.error
         yield Finding(

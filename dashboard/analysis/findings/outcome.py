@@ -6,13 +6,17 @@ from dashboard.analysis.findings.finding import Finding
 from dashboard.analysis.findings.overfitting import REVERSED_CONFIDENCE, below_chance
 from dashboard.analysis.findings.per_run import CONFIDENCE, Check, Seen, collect
 from dashboard.analysis.logged import judged, pair_losses, pairs_behind, recent, scored, series, untrained
-from dashboard.analysis.losses import worse_than_untrained
+from dashboard.analysis.losses import loss_type, worse_than_untrained
 from dashboard.analysis.ranking import EVAL_ACCURACY, EVAL_LOSS, At, evaluation_step
+from dashboard.analysis.significance import measured
 from dashboard.analysis.study import Evidence, Study
 from training.record.intervals import accuracy_interval, mean_interval, z_value
 from training.record.metrics import ACCURACY, MARGIN
 
 SCORES = ("eval/samples/gold", "eval/win_rate", "eval/winrate")
+MEAN_ONLY = "Where no interval is given, only the mean is known, which does not tell whether it is more than chance."
+UNSTATED = "Where no loss type is stated, it is taken as sigmoid, TRL's default."
+MUCH = 1.5  # times the untrained loss, from which the factor is said
 SCORE_FALL, SCORE_Z = 0.1, 2.0  # of a score from 0 to 1; standard errors at which a fall is worth a word
 
 
@@ -29,8 +33,9 @@ def _above_untrained(evidence: Evidence, at: At) -> tuple[Seen, bool] | None:
     scores = scored(evidence, at)
     losses = None if scores is None else pair_losses(run, scores, loss)
     numbers, words = {"loss": loss, "untrained": due, "interval": None}, f"{loss:.4f} against {due:.4f}"
+    words += f", {loss / due:.1f} times as much" if loss >= MUCH * due else ""
     if scores is None or losses is None:
-        return Seen(f"{words}, known as a mean only", numbers, loss / due), True
+        return Seen(words, numbers, loss / due, (MEAN_ONLY,) if loss_type(run.config) else (MEAN_ONLY, UNSTATED)), True
     interval = mean_interval(losses.tolist(), scores.prompts.tolist(), CONFIDENCE)
     if interval is None:
         return Seen(f"{words}, too few prompts for an interval", numbers, loss / due), False
@@ -52,6 +57,10 @@ def _reversed(evidence: Evidence, at: At) -> Seen | None:
     """Evaluation pairs are ranked worse than by chance while training pairs are ranked better than by chance."""
     shares, accuracy, n = recent(evidence, ACCURACY, at), judged(evidence, EVAL_ACCURACY, at), evidence.run.n_eval
     if not shares or accuracy is None or evaluation_step(evidence.run, at) == 0 or not below_chance(accuracy, n):
+        return None
+    scores = scored(evidence, at)
+    clustered = None if scores is None else measured(scores.right, scores.prompts, REVERSED_CONFIDENCE)
+    if clustered is not None and clustered[1].high >= 0.5:
         return None
     train = fmean(shares)
     interval = accuracy_interval(train, pairs_behind(shares, evidence.run), REVERSED_CONFIDENCE)
@@ -103,9 +112,7 @@ _CHECKS = (
     Check(
         "worse-than-untrained",
         "bad",
-        "By evaluation loss worse than the model before training: {runs}. "
-        "Where only a mean is known, it cannot be told whether that is more than chance; where no loss type is "
-        "stated, it is taken as sigmoid, the usual one.",
+        "By evaluation loss worse than the model before training: {runs}.",
         _UNTRAINED,
         _untrained,
         {"confidence": CONFIDENCE},

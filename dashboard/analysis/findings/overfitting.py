@@ -23,6 +23,8 @@ REVERSED_CONFIDENCE = 0.9998  # one-sided 1e-4, as training/watch.py
 LOSS_RISE, TURN_NEEDS = 0.1, 4  # of the lowest evaluation loss; evaluations
 RISE_ERROR = 2.0  # of n pairs the rise must be 2 / sqrt(n) too: 3 standard errors if a pair's rise has an SD of 2/3
 SOLVED_ACCURACY, SOLVED_LOSS = 0.995, 0.05  # a pair of loss 0.05 has a gradient weight of 0.05
+EASY = "In a first epoch no pair was seen before: these pairs are trivially easy to tell apart."
+BY_HEART = "The pairs were learned by heart, or are trivially easy to tell apart."
 EPOCH_DROP, EPOCH_Z = 0.05, 4.0  # nats of training loss; standard errors
 
 
@@ -50,16 +52,16 @@ def _gap(evidence: Evidence, at: At) -> Seen | None:
     shares, accuracy = recent(evidence, ACCURACY, at), judged(evidence, EVAL_ACCURACY, at)
     if not shares or accuracy is None or evaluation_step(evidence.run, at) == 0:
         return None
-    train, n, m = fmean(shares), pairs_behind(shares, evidence.run), evidence.run.n_eval
-    if train - accuracy <= ACCURACY_GAP or _gap_z(train, n, accuracy, m or pairs_in(accuracy)) <= GAP_Z:
+    train, m = fmean(shares), evidence.run.n_eval
+    if train - accuracy <= ACCURACY_GAP or below_chance(accuracy, m):
         return None
-    if below_chance(accuracy, m):
+    n = pairs_behind(shares, evidence.run)
+    if _gap_z(train, n, accuracy, m or pairs_in(accuracy)) <= GAP_Z:
         return None
     losses = mean(recent(evidence, LOSS, at)), judged(evidence, EVAL_LOSS, at)
     margins = mean(recent(evidence, MARGIN, at)), judged(evidence, f"eval/{MARGIN}", at)
     words = [f"accuracy {train:.1%} against {accuracy:.1%}"]
-    for label, digits, (left, right) in (("loss", 4, losses), ("margin", 2, margins)):
-        words += [f"{label} {left:.{digits}f} against {right:.{digits}f}"] if None not in (left, right) else []
+    words += ["loss {:.4f} against {:.4f}".format(*losses)] if None not in losses else []
     numbers = {"accuracy": [train, accuracy], "loss": list(losses), "margin": list(margins), "train_pairs_at_least": n}
     return Seen(", ".join(words), numbers, train - accuracy)
 
@@ -111,8 +113,10 @@ def _solved(evidence: Evidence, at: At) -> Seen | None:
     if accuracy is None or loss is None or accuracy < SOLVED_ACCURACY or not loss < SOLVED_LOSS:
         return None
     numbers = {"train/accuracy": accuracy, "train/loss": loss, "epoch": evidence.run.epoch}
-    epochs = "" if evidence.run.epoch is None else f", epoch {evidence.run.epoch:.1f}"
-    return Seen(f"accuracy {accuracy:.1%}, loss {loss:.4f}{epochs}", numbers, -loss)
+    known = evidence.run.epoch is not None and math.isfinite(evidence.run.epoch)
+    epochs = f", epoch {evidence.run.epoch:.1f}" if known else ""
+    first = evidence.run.epoch is not None and evidence.run.epoch <= 1
+    return Seen(f"accuracy {accuracy:.1%}, loss {loss:.4f}{epochs}", numbers, -loss, (EASY if first else BY_HEART,))
 
 
 def _epochs(evidence: Evidence, at: At) -> Seen | None:
@@ -148,8 +152,7 @@ _CHECKS = (
     Check(
         "training-pairs-solved",
         "warning",
-        "Nothing was left to learn from the training pairs at the end: {runs}. They were learned by heart or are "
-        "trivially easy to tell apart; more steps only raise the margin.",
+        "Nothing was left to learn from the training pairs at the end: {runs}. More steps only raise the margin.",
         "gradient weight sigmoid(-beta h) <= loss (arXiv:2305.18290, section 4)",
         _solved,
         {"accuracy": SOLVED_ACCURACY, "loss": SOLVED_LOSS},

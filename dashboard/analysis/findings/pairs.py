@@ -5,10 +5,12 @@ import numpy as np
 from dashboard.analysis.common_beta import calibrated
 from dashboard.analysis.findings.finding import Finding
 from dashboard.analysis.findings.per_run import CONFIDENCE, Check, Seen, collect
+from dashboard.analysis.findings.studies import FEW_PAIRS
 from dashboard.analysis.gradients import effective_share, pulls, weights
 from dashboard.analysis.logged import has_reference, judged, pair_losses, scored
 from dashboard.analysis.losses import beta
 from dashboard.analysis.ranking import EVAL_ACCURACY, EVAL_LOSS, At, evaluation_step
+from dashboard.analysis.significance import measured
 from dashboard.analysis.study import Evidence, Floats, Scores, Study
 from training.record.intervals import Interval, accuracy_interval, mean_interval, wilson
 from training.record.metrics import CHOSEN, MARGIN, REJECTED
@@ -29,13 +31,18 @@ def _interval(values: Floats, scores: Scores) -> Interval | None:
 
 
 def _chance(evidence: Evidence, at: At) -> Seen | None:
-    """Wilson's 95% interval, as on the model card, or the clustered one of the scores if that is wider."""
+    """Wilson's 95% interval, as on the model card, or the clustered one of the scores if that is wider.
+
+    Of fewer than FEW_PAIRS the check of tiny evaluation sets says the same.
+    """
     accuracy, n = judged(evidence, EVAL_ACCURACY, at), evidence.run.n_eval
     interval, scores = accuracy_interval(accuracy, n), scored(evidence, at)
-    if accuracy is None or interval is None or evaluation_step(evidence.run, at) == 0 or not has_reference(evidence):
+    if accuracy is None or n is None or n < FEW_PAIRS or interval is None or not has_reference(evidence):
         return None
-    clustered = None if scores is None else mean_interval(scores.right.tolist(), scores.prompts.tolist())
-    low, high = min(interval, clustered or interval)
+    if evaluation_step(evidence.run, at) == 0:
+        return None
+    clustered = None if scores is None else measured(scores.right, scores.prompts)
+    low, high = interval if clustered is None else min(interval, clustered[1])
     if low > 0.5:
         return None
     words = f"{accuracy:.1%} of {n:,} pairs, 95% interval {low:.1%} to {high:.1%}"
@@ -53,7 +60,7 @@ def _displacement(evidence: Evidence, at: At) -> Seen | None:
         return None
     share = float((scores.chosen < 0).mean())
     depth = float((scores.chosen / np.maximum(scores.chosen_tokens, 1)).mean())
-    words = f"chosen {chosen:+.2f} nats or {depth:+.3f} per token, {share:.1%} of them fell; rejected {rejected:+.2f}"
+    words = f"chosen {chosen:+.2f} nats, {depth:+.2f} per token, {share:.1%} of them fell; rejected {rejected:+.2f}"
     numbers = {"chosen": chosen, "rejected": rejected, "interval": list(interval), "share": share, "per_token": depth}
     return Seen(words, numbers, -chosen)
 
@@ -69,8 +76,8 @@ def _displaced_means(evidence: Evidence, at: At) -> Seen | None:
         return None
     scale = beta(evidence.run.config)
     known = scale is not None and scale > 0
-    unit, scale = ("nats on average", scale or 1.0) if known else ("on average, in units of reward", 1.0)
-    words = f"chosen {chosen / scale:+.2f}, rejected {rejected / scale:+.2f} {unit}"
+    unit, scale = (" nats", scale or 1.0) if known else ("", 1.0)
+    words = f"chosen {chosen / scale:+.2f}{unit}, rejected {rejected / scale:+.2f}{'' if known else ' in reward'}"
     numbers = {"chosen": chosen / scale, "rejected": rejected / scale, "in_nats": known, "interval": None}
     return Seen(words, numbers, -chosen / margin)
 
@@ -141,7 +148,8 @@ def _over_confident(evidence: Evidence, at: At) -> Seen | None:
     if interval is None or interval.low <= 0:
         return None
     slope = best / scale
-    return Seen(f"slope {slope:.2f} at beta {scale:g}", {"slope": slope, "beta": scale, "calibrated": best}, -slope)
+    words = f"{1 / slope:.1f} times too large at beta {scale:g}" if slope > 0.01 else f"far too large at beta {scale:g}"
+    return Seen(words, {"slope": slope, "beta": scale, "calibrated": best}, -slope)
 
 
 _CHECKS = (
@@ -156,7 +164,7 @@ _CHECKS = (
     Check(
         "likelihood-displacement",
         "info",
-        "Chosen and rejected answers both became less likely than in the base model: {runs}. "
+        "On average chosen and rejected answers both became less likely than in the base model: {runs}. "
         "Common; harmful only if samples get worse.",
         "mean log-ratio of the chosen answers below 0 (Razin et al., arXiv:2410.08847)",
         _displacement,
@@ -192,8 +200,8 @@ _CHECKS = (
     Check(
         "over-confident",
         "info",
-        "The margins claim more certainty than the accuracy bears out: {runs}; with the slope 1 they would be right, "
-        "below one half they are more than twice too large. The ranking of pairs is not touched by that.",
+        "The margins claim more certainty than the accuracy bears out: {runs}. The ranking of pairs, and so the "
+        "accuracy, is not touched by that.",
         "calibration slope: the b of least mean -log sigmoid(b h), over beta (arXiv:1706.04599)",
         _over_confident,
         {"slope": OVER_CONFIDENT, "confidence": CONFIDENCE},

@@ -3,17 +3,22 @@
 from dashboard.analysis import comparability
 from dashboard.analysis.confounding import LEVEL, STRENGTH, confounded
 from dashboard.analysis.findings.finding import Finding
+from dashboard.analysis.findings.per_run import LONGEST_NAME
 from dashboard.analysis.hyperparameters import words
 from dashboard.analysis.ranking import At
+from dashboard.analysis.references import References
 from dashboard.analysis.study import Study
 from dashboard.analysis.suggestions import EDGE, Field, edges, seeds_tried, survey
 from training.record.metrics import describe
 
 
-def check(study: Study, at: At) -> list[Finding]:
-    """Confounded hyper-parameters, a best run at the edge of what was tried, one seed only: per group."""
+def check(study: Study, at: At, known: References | None = None) -> list[Finding]:
+    """Confounded hyper-parameters, a best run at the edge of what was tried, one seed only: per group.
+
+    `known` are the study's references, if they are at hand.
+    """
     found = []
-    for group in comparability.accuracy_groups(study):
+    for group in comparability.accuracy_groups(study, known):
         seen = survey(study, group.runs, at)
         if seen is not None:
             found += [*_confounded(seen), *_edges(seen), *_seeds(seen)]
@@ -30,7 +35,7 @@ def _confounded(seen: Field) -> list[Finding]:
             "confounded-hyper-parameters",
             "warning",
             _ids(seen),
-            f"{pair.sentence[0].upper()}{pair.sentence[1:]}",
+            pair.sentence,
             "rank correlation or Cramer's V, permutation test (Kendall and Gibbons 1990; Bergsma 2013), Holm 1979",
             {
                 "parameters": [pair.a, pair.b],
@@ -48,26 +53,31 @@ def _confounded(seen: Field) -> list[Finding]:
 
 def _edges(seen: Field) -> list[Finding]:
     """Only what is proven over all hyper-parameters: in a healthy grid an end is often best by chance."""
+    found = [edge for edge in edges(seen) if edge.effect.proven]
+    if not found:
+        return []
+    ends = [
+        f"the {'highest' if edge.upward else 'lowest'} {words(edge.column.key)} (Spearman {edge.effect.strength:+.2f})"
+        for edge in found
+    ]
     return [
         Finding(
             "best-at-the-edge",
             "info",
-            (edge.run.id,),
-            f"{edge.run.name} is best by {describe(seen.key).label} and lies at the "
-            f"{'highest' if edge.upward else 'lowest'} {words(edge.column.key)} tried; it gets better that way over "
-            f"all {edge.effect.n} configurations (Spearman {edge.effect.strength:+.2f}): the best may lie beyond.",
+            (seen.best.id,),
+            f"{seen.best.name[:LONGEST_NAME]} is best by {describe(seen.key).label} and lies at or near "
+            f"{' and '.join(ends)} tried; it gets better that way over all {found[0].effect.n} configurations: the "
+            "best may lie beyond.",
             "rank correlation with a permutation test (Kendall and Gibbons 1990), Holm 1979",
             {
-                "parameter": edge.column.key,
                 "metric": seen.key,
-                "spearman": edge.effect.strength,
-                "p": edge.effect.p_corrected,
-                "threshold": LEVEL,
-                "edge": EDGE,
+                "parameters": [
+                    {"parameter": edge.column.key, "spearman": edge.effect.strength, "p": edge.effect.p_corrected}
+                    for edge in found
+                ],
+                "thresholds": {"p": LEVEL, "edge": EDGE},
             },
         )
-        for edge in edges(seen)
-        if edge.effect.proven
     ]
 
 
@@ -80,7 +90,7 @@ def _seeds(seen: Field) -> list[Finding]:
             "info",
             _ids(seen),
             f"None of the {len(seen.rows.runs)} configurations was run with two seeds: how far two runs of one "
-            "configuration differ is unknown, and intervals from evaluation pairs do not hold it.",
+            "configuration differ is unknown, and intervals from evaluation pairs do not include it.",
             "variance between seeds as a second source of error (Bouthillier et al. 2021, arXiv:2103.03098)",
             {"configurations": len(seen.rows.runs), "seeds": seeds_tried(seen.rows), "needed": 2},
         )

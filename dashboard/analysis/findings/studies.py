@@ -1,17 +1,19 @@
 """What must not be concluded from a study: losses on several scales, other budgets, few pairs, missing numbers."""
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from dashboard.analysis.batch_means import batch_size, right_counts
 from dashboard.analysis.budgets import common_step, pairs_seen
 from dashboard.analysis.comparability import Group, accuracy_groups, beta, loss_scale
 from dashboard.analysis.findings.finding import Finding
-from dashboard.analysis.findings.identities import names
-from dashboard.analysis.findings.per_run import Check, Seen, collect
+from dashboard.analysis.findings.per_run import LONGEST_NAME, Check, Seen, collect
+from dashboard.analysis.logged import has_reference
 from dashboard.analysis.losses import loss_hint
 from dashboard.analysis.ranking import EVAL_ACCURACY, EVAL_LOSS, At, eligible, evaluation, finite
+from dashboard.analysis.references import References
 from dashboard.analysis.study import Evidence, Study
 from training.record.intervals import accuracy_interval, exact_count
 from training.record.metrics import MARGIN
@@ -21,6 +23,10 @@ FEW_PAIRS = 100
 """Evaluation pairs below which the 95% interval is wider than 14 points at an accuracy of 85%."""
 LISTED = 10
 """Pairs up to which every possible accuracy is listed."""
+CHANCE = "An interval that holds 50%, which is what an untrained model has, does not show that anything was learned."
+PAIRS = "training pairs"
+ANOTHER_ORDER = 2.0
+"""Times by which a margin in nats must be above one whose reward is the larger, to be shown as an example."""
 BUDGETS = 1.2
 """Times by which the longest run may be longer than the shortest."""
 
@@ -28,8 +34,8 @@ EVAL_MARGIN = f"eval/{MARGIN}"
 WILSON = "Wilson 1927, JASA 22, 209-212"
 
 
-def check(study: Study, at: At) -> list[Finding]:
-    """Findings on what the runs' numbers can carry."""
+def check(study: Study, at: At, known: References | None = None) -> list[Finding]:
+    """Findings on what the runs' numbers can carry. `known` are the study's references, if they are at hand."""
     checks = (
         Check(
             "tiny-evaluation-set",
@@ -51,7 +57,7 @@ def check(study: Study, at: At) -> list[Finding]:
             "accuracy-without-n",
             "info",
             "How sure the accuracy is cannot be said, for the number of evaluation pairs is unknown: {runs}. "
-            "eval/runtime and eval/samples_per_second would give it.",
+            "eval/runtime and eval/samples_per_second tell it, where a log has them.",
             WILSON,
             _without_n,
         ),
@@ -65,20 +71,20 @@ def check(study: Study, at: At) -> list[Finding]:
         Check(
             "unknown-state",
             "info",
-            "Whether a run finished is not known: {runs}. It is ranked as if it had.",
+            "Whether a run finished is not known: {runs}. It counts as finished.",
             "the state in the source",
             _unknown_state,
         ),
         Check(
             "loss-type-not-stated",
             "info",
-            "The loss type is not stated, and the loss is not of the sigmoid loss's size: {runs}. It is not judged "
+            "The loss type is not stated, and the size of the loss is not that of sigmoid: {runs}. It is not judged "
             "against an untrained model's.",
             "TRL's losses at log-ratios of 0: ln 2 for sigmoid, 1 / (4 beta^2) for IPO (arXiv:2310.12036)",
             _other_loss,
         ),
     )
-    groups = accuracy_groups(study)
+    groups = accuracy_groups(study, known)
     several = [finding for group in groups for finding in (*_loss(study, group, at), *_budgets(study, group))]
     return [*collect(checks, study, at), *several, *_missing(study)]
 
@@ -96,10 +102,11 @@ def _tiny(evidence: Evidence, at: At) -> Seen | None:
         return None
     only = f", only multiples of 1/{n} possible" if n <= LISTED else ""
     words = f"{accuracy:.1%} of {n} pairs, 95% interval {interval.low:.1%} to {interval.high:.1%}{only}"
+    asides = (CHANCE,) if interval.low <= 0.5 and has_reference(evidence) else ()
     numbers: dict[str, Any] = {"n": n, "accuracy": accuracy, "low": interval.low, "high": interval.high}
     if only:
         numbers["possible"] = [k / n for k in range(n + 1)]
-    return Seen(words, numbers, 1 / n)
+    return Seen(words, numbers, 1 / n, asides)
 
 
 def _other_loss(evidence: Evidence, at: At) -> Seen | None:
@@ -107,7 +114,7 @@ def _other_loss(evidence: Evidence, at: At) -> Seen | None:
     if hint is None or "sigmoid" in hint.loss_types or loss is None:
         return None
     kinds = " or ".join(hint.loss_types)
-    return Seen(f"{loss:.4g}, as {kinds} has", {"loss": loss, "loss_types": list(hint.loss_types)}, loss)
+    return Seen(f"that of {kinds}", {"loss": loss, "loss_types": list(hint.loss_types)}, loss)
 
 
 def _batch_mean(evidence: Evidence, at: At) -> Seen | None:
@@ -116,17 +123,25 @@ def _batch_mean(evidence: Evidence, at: At) -> Seen | None:
         return None
     size = batch_size(run)
     counts = right_counts(accuracy, run.n_eval, size) if size else ()
-    shown = f"{' or '.join(map(str, counts))} of {run.n_eval:,} pairs right, in batches of {size}" if counts else ""
+    shown = f"{_either(counts)} of {run.n_eval:,} pairs right" if counts else ""
     off = abs(accuracy * run.n_eval - round(accuracy * run.n_eval)) / run.n_eval
     numbers = {"accuracy": accuracy, "n": run.n_eval, "batch_size": size, "right": list(counts)}
-    return Seen(shown or f"{accuracy:.4f} of {run.n_eval:,} pairs", numbers, off)
+    batches = (f"In batches of {size} so many right pairs give the logged means.",) if counts else ()
+    return Seen(shown or f"{accuracy:.4f} of {run.n_eval:,} pairs", numbers, off, batches)
+
+
+def _either(counts: Sequence[int]) -> str:
+    """Numbers in ascending order as words: "5 or 8", "1,027 to 1,029"."""
+    if len(counts) > 2 and counts[-1] - counts[0] == len(counts) - 1:
+        return f"{counts[0]:,} to {counts[-1]:,}"
+    return " or ".join(f"{count:,}" for count in counts)
 
 
 def _without_n(evidence: Evidence, at: At) -> Seen | None:
     accuracy = _judged(evidence, at)
     if evidence.run.n_eval or accuracy is None:
         return None
-    return Seen(f"{accuracy:.1%}", {"accuracy": accuracy}, accuracy)
+    return Seen("", {"accuracy": accuracy}, accuracy)
 
 
 def _no_evaluation(evidence: Evidence, at: At) -> Seen | None:
@@ -134,15 +149,16 @@ def _no_evaluation(evidence: Evidence, at: At) -> Seen | None:
     keys = (*run.metrics, *run.best, *evidence.history)
     if run.status == "running" or any(key.startswith("eval/") for key in keys):
         return None
-    return Seen(run.status, {"metrics": len(run.metrics)}, 0)
+    ended = run.status if run.status in ("failed", "pruned", "stopped") else ""
+    return Seen(ended, {"metrics": len(run.metrics)}, 0)
 
 
 def _unknown_state(evidence: Evidence, at: At) -> Seen | None:
     run = evidence.run
     if run.status != "unknown":
         return None
-    words = "no step known" if run.step is None else f"step {run.step:,}"
-    return Seen(words + (f" of {run.max_steps:,}" if run.max_steps else ""), {"step": run.step}, 0)
+    words = f"step {run.step:,} of {run.max_steps:,}" if run.step and run.max_steps else ""
+    return Seen(words, {"step": run.step, "max_steps": run.max_steps}, 0)
 
 
 def _loss(study: Study, group: Group, at: At) -> Iterator[Finding]:
@@ -151,7 +167,7 @@ def _loss(study: Study, group: Group, at: At) -> Iterator[Finding]:
     scale = loss_scale(runs)
     if scale.comparable:
         return
-    example, numbers = _margin_example(runs, at)
+    margins = _margins(runs, at)
     per_pair = all(study[run.id].scores for run in runs)
     instead = "the loss at a common beta, or reward accuracy" if per_pair else "reward accuracy"
     yield Finding(
@@ -159,39 +175,56 @@ def _loss(study: Study, group: Group, at: At) -> Iterator[Finding]:
         "warning",
         tuple(run.id for run in runs),
         f"{scale.reason[0].upper()}{scale.reason[1:]}, so eval loss and rewards are on different scales: rank by "
-        f"{instead}.{example}",
+        f"{instead}.{_margin_example(margins)}",
         "DPO's loss depends on beta * margin (arXiv:2305.18290, eq. 7)",
-        {"group": group.id, "reason": scale.reason, "margins": numbers},
+        {"group": group.id, "reason": scale.reason, "nats": {one.run.id: one.nats for one in margins}},
     )
 
 
-def _margin_example(runs: list[Run], at: At) -> tuple[str, Mapping[str, float]]:
-    """The run of the largest margin in nats, and the one of the largest reward margin, where that is another."""
-    known = [
-        (margin, scale, margin / scale, run)
-        for run in runs
-        if (margin := finite(evaluation(run, at).get(EVAL_MARGIN)))
-        and margin > 0
-        and (scale := beta(run.config) or 0) > 0
-    ]
-    if not known:
-        return "", {}
-    first = max(known, key=lambda one: one[2])
-    second = max(known, key=lambda one: one[0])
-    if second[2] >= first[2]:
-        return "", {}
-    words = [
-        f"{margin:.2f} at beta {scale:g} is {nats:.0f} nats ({run.name})"
-        for margin, scale, nats, run in (first, second)
-    ]
-    return f" A margin of {words[0]}, one of {words[1]}.", {run.id: nats for _, _, nats, run in (first, second)}
+@dataclass(frozen=True)
+class _Margin:
+    """A reward margin, and what it is in nats."""
+
+    run: Run
+    margin: float
+    beta: float
+
+    @property
+    def nats(self) -> float:
+        return self.margin / self.beta
+
+    @property
+    def words(self) -> str:
+        return f"{self.margin:.2f} at beta {self.beta:g} is {_nats(self.nats)} nats ({self.run.name[:LONGEST_NAME]})"
+
+
+def _nats(value: float) -> str:
+    """At least two digits: 149, 16, 1.3."""
+    return f"{value:,.0f}" if value >= 9.95 else f"{value:.2g}"
+
+
+def _margins(runs: Iterable[Run], at: At) -> list[_Margin]:
+    """The margins above 0 of the runs whose beta is known."""
+    known = ((run, finite(evaluation(run, at).get(EVAL_MARGIN)), beta(run.config)) for run in runs)
+    made = [_Margin(run, margin, scale) for run, margin, scale in known if margin and scale and min(margin, scale) > 0]
+    return [one for one in made if math.isfinite(one.nats)]
+
+
+def _margin_example(margins: Sequence[_Margin]) -> str:
+    """The largest margin in nats beside the largest reward margin, where these tell two stories."""
+    if not margins:
+        return ""
+    first, second = max(margins, key=lambda one: one.nats), max(margins, key=lambda one: one.margin)
+    if first.nats < ANOTHER_ORDER * second.nats:
+        return ""
+    return f" A margin of {first.words}, one of {second.words}."
 
 
 def _budgets(study: Study, group: Group) -> Iterator[Finding]:
-    """By pairs seen, where all runs have them, else by epochs, else by steps."""
-    runs = [run for run in group.runs if eligible(run, "last")]
+    """Of the runs that can be compared: by pairs seen, where all have them, else by epochs, else by steps."""
+    runs = [run for run in group.runs if eligible(run, "last") and _compared(run)]
     measures = {
-        "training pairs": {run.id: float(pairs) for run in runs if (pairs := pairs_seen(run))},
+        PAIRS: {run.id: float(pairs) for run in runs if (pairs := pairs_seen(run))},
         "epochs": {run.id: run.epoch for run in runs if run.epoch and math.isfinite(run.epoch) and run.epoch > 0},
         "steps": {run.id: float(run.step) for run in runs if run.step},
     }
@@ -202,17 +235,24 @@ def _budgets(study: Study, group: Group) -> Iterator[Finding]:
     step = common_step(study[run.id] for run in runs) if all(study[run.id].history for run in runs) else None
     remedy = f" All were evaluated near step {step:,}: compare them there." if step else ""
     low, high = (
-        f"{value:,.4g}" if unit == "epochs" else f"{value:,.0f}"
+        f"{value:,.2f}".rstrip("0").rstrip(".") if unit == "epochs" else f"{value:,.0f}"
         for value in (min(values.values()), max(values.values()))
     )
     yield Finding(
         "different-budgets",
         "warning",
         tuple(values),
-        f"The runs trained for {low} to {high} {unit}: what looks like a better setting may be a longer run.{remedy}",
+        f"The runs trained {'on' if unit == PAIRS else 'for'} {low} to {high} {unit}: what looks like a better setting "
+        f"may be a longer run.{remedy}",
         f"longest more than {BUDGETS:g} times the shortest",
         {"thresholds": {"ratio": BUDGETS}, "unit": unit, "runs": values, "common_step": step},
     )
+
+
+def _compared(run: Run) -> bool:
+    """Whether the run has anything to be compared by."""
+    found = (metrics.get(key) for metrics in (run.metrics, run.best) for key in (EVAL_LOSS, EVAL_ACCURACY))
+    return any(finite(value) is not None for value in found)
 
 
 def _missing(study: Study) -> Iterator[Finding]:
@@ -228,7 +268,7 @@ def _missing(study: Study) -> Iterator[Finding]:
             "missing-metrics",
             "info",
             tuple(run.id for run in runs),
-            f"No run has {absent[0]} ({names(runs)}): they cannot be ranked {what[absent[0]]}.",
+            f"No run has {absent[0]}: they cannot be ranked {what[absent[0]]}.",
             "eval/ metrics of the source",
             {"absent": absent},
         )

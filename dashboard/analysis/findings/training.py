@@ -41,7 +41,8 @@ def _not_finite(evidence: Evidence) -> tuple[Seen, bool] | None:
         curve = series(evidence, key)
         bad = np.flatnonzero(~np.isfinite(curve.values)).tolist()
         if bad:
-            words = f"{key} {'once' if len(bad) == 1 else f'{len(bad):,} times'}, first at step {curve.steps[bad[0]]:,}"
+            times = "once, at" if len(bad) == 1 else f"{len(bad):,} times, first at"
+            words = f"{key} {times} step {curve.steps[bad[0]]:,}"
             seen = Seen(words, {"metric": key, "times": len(bad), "first_step": curve.steps[bad[0]]}, len(bad))
             found.append((seen, bad[-1] == len(curve) - 1))
         elif not len(curve) and not math.isfinite(evidence.run.metrics.get(key, 0.0)):
@@ -96,7 +97,7 @@ def _clipped(evidence: Evidence, at: At) -> Seen | None:
     if share <= CLIPPED_SHARE:
         return None
     numbers = {"share": share, "logged": len(norms), "max_grad_norm": limit}
-    return Seen(f"{share:.1%} of {len(norms):,} logged steps, max_grad_norm {limit:g}", numbers, share)
+    return Seen(f"{share:.1%} of {len(norms):,} logged steps, max grad norm {limit:g}", numbers, share)
 
 
 def _precision(evidence: Evidence) -> str:
@@ -116,7 +117,7 @@ def _start(evidence: Evidence, at: At) -> Seen | None:
     error = math.nan if due is None else (loss - due) / due
     off = abs(error) > START_ERROR[precision] if proven else error > START_ERROR[precision]
     scores = evidence.scores.get(0)
-    moved = 0.0 if scores is None else float(np.mean(~(np.abs(scores.h) <= START_MARGIN[precision])))
+    moved = 0.0 if scores is None or not len(scores) else float(np.mean(~(np.abs(scores.h) <= START_MARGIN[precision])))
     if not off and moved <= START_MOVED:
         return None
     rewards = {f"eval/{name}": series(evidence, f"eval/{name}").values[:1].tolist() for name in (CHOSEN, REJECTED)}
@@ -201,7 +202,7 @@ _CHECKS = (
     Check(
         "clipped-gradients",
         "info",
-        "Most gradients were clipped in {runs}: max_grad_norm, more than the gradient, sets how far a step goes; "
+        "Most gradients were clipped in {runs}: max grad norm, more than the gradient, sets how far a step goes; "
         "harmless by itself, and usual at a high beta.",
         "TRL logs the norm before clipping; DPO's gradient grows with beta (arXiv:2305.18290, section 4)",
         _clipped,

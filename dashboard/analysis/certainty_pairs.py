@@ -1,0 +1,233 @@
+"""How sure it is that a run is the best, from what each run did on the same pairs."""
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+import numpy as np
+
+from dashboard.analysis import best_of, common_beta, comparability, logged, numbers, paired, power, ranking, ties
+from dashboard.analysis.common_scale import EVAL_CALIBRATED, EVAL_COMMON
+from dashboard.analysis.ranking import EVAL_ACCURACY, EVAL_LOSS, At
+from dashboard.analysis.study import Bools, Floats, Ints, Scores, Study
+from dashboard.analysis.ties import Measure
+from training.record.intervals import z_value
+from training.record.schema import Run
+
+HOPELESS = 50
+"""Times as many pairs as there are: to ask for more is to say that two runs may as well be equal."""
+
+LEVEL, POWER = 0.05, 0.8
+"""How often equal runs may be called different; how often the pairs that are asked for show the difference seen."""
+
+_ROUNDING = 1e-12
+
+
+@dataclass(frozen=True)
+class Certainty:
+    """One sentence, what is secondary beside it, the runs that cannot be told apart from the best, itself included.
+
+    `proven` only if the best is shown to be better than each other ranked run.
+    """
+
+    sentence: str
+    tied: frozenset[str]
+    proven: bool
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class _Compared:
+    """The best run and those with scores on the same pairs; by a loss, margins are scaled so that it is that at b = 1.
+
+    `lead` is by how much the best is better than each run. `p` are p-values against the best, adjusted by Holm over the
+    comparisons of any two runs: with these, no run that is as good as the best is left out of those alike (`ties`).
+    `p_best` are adjusted over the comparisons with the best alone, which is enough to prove it the best.
+    """
+
+    best: Run
+    key: str
+    scores: Mapping[str, Scores]
+    test: str
+    lead: Mapping[str, float]
+    p: Mapping[str, float]
+    p_best: Mapping[str, float]
+
+    @property
+    def others(self) -> list[str]:
+        return [run for run in self.p if run != self.best.id]
+
+    @property
+    def alike(self) -> frozenset[str]:
+        """The runs that cannot be told apart from the best, itself included."""
+        return frozenset({self.best.id, *(run for run in self.others if max(self.p[run], self.p_best[run]) > LEVEL)})
+
+    @cached_property
+    def known(self) -> Bools:
+        """Which pairs of the best run have a finite margin, and so were compared, shape (n,)."""
+        return np.isfinite(self.scores[self.best.id].h)
+
+    @property
+    def prompts(self) -> Ints:
+        """The prompt of each pair that was compared."""
+        return self.scores[self.best.id].prompts[self.known]
+
+    def values(self, run: str) -> Floats:
+        """What the run got on each pair that was compared, in the order of the best run's; more is better."""
+        rows = paired.aligned(self.scores[self.best.id], self.scores[run])
+        scores = self.scores[run]
+        got = scores.right if self.key == EVAL_ACCURACY else -common_beta.losses(scores.h, 1.0)
+        return got[rows[1]][self.known] if rows else got
+
+
+def from_pairs(best: Run, ranked: Sequence[Run], key: str, at: At, study: Study, b: float | None) -> Certainty | None:
+    """The paired tests of the best run against each other ranked run; None where fewer than two have such scores.
+
+    It is proven the best if it beats each other run, p adjusted by Holm over these comparisons. That it was picked by
+    the same data needs no more: it must beat the runner-up too, and a two-sided test against that one holds the level
+    however many runs there are (Gutmann and Maymin 1987, Annals of Statistics 15, 456-461; Hung and Fithian 2019,
+    Annals of Statistics 47, 758-782, for independent runs; simulated here for runs on the same pairs).
+    """
+    found = _compared(best, ranked, key, at, study, b)
+    if found is None:
+        return None
+    names, others = {run.id: run.name for run in ranked}, len(found.others)
+    apart = len(ranked) - len(found.p)
+    beside = f"; {apart} more not compared, without scores on these pairs" if apart else ""
+    test = f"{found.test} on the same {found.known.sum():,} pairs, 95%"
+    ahead = [run for run in found.others if found.p[run] <= LEVEL and found.lead[run] < 0]
+    if ahead:
+        sentence = f"By the scores of each pair it is not the best: {names[ahead[0]]} is better ({test}{beside})."
+        return Certainty(sentence, found.alike, False)
+    test += f", corrected for {others} comparisons" if others > 1 else ""
+    if max(found.p_best[run] for run in found.others) > LEVEL:
+        alike = found.alike - {best.id}
+        sentence = not_proven(cannot(len(alike), others), f"{test}{beside}") + _needed(found, alike, names)
+        return Certainty(f"{sentence}.", found.alike, False, _luck(found))
+    alone = frozenset({best.id})
+    if apart:
+        sentence = not_proven(f"it is better than {each(others)}", f"{test}{beside}")
+        return Certainty(f"{sentence}.", alone, False, _luck(found))
+    return Certainty(f"It is better than {each(others)} ({test}).", alone, True, _luck(found))
+
+
+def _compared(best: Run, ranked: Sequence[Run], key: str, at: At, study: Study, b: float | None) -> _Compared | None:
+    """The runs whose scores can be compared with the best run's by `key`, tested against it."""
+    scores = _on_one_scale(ranked, key, at, study, b)
+    if best.id not in scores:
+        return None
+    same = {run: own for run, own in scores.items() if paired.aligned(scores[best.id], own) is not None}
+    measure: Measure = "accuracy" if key == EVAL_ACCURACY else "loss"
+    b_of = None if measure == "accuracy" else 1.0
+    matrix = ties.pairwise(same, measure, b_of)
+    if matrix is None or best.id not in matrix.ids or len(matrix.ids) < 2:
+        return None
+    row = matrix.ids.index(best.id)
+    sign = 1 if key == EVAL_ACCURACY else -1
+    lead = dict(zip(matrix.ids, (sign * matrix.difference[row]).tolist(), strict=True))
+    p = dict(zip(matrix.ids, matrix.p[row].tolist(), strict=True))
+    others = [run for run in matrix.ids if run != best.id]
+    alone = [ties.pairwise({best.id: same[best.id], run: same[run]}, measure, b_of) for run in others]
+    adjusted = paired.holm(np.array([1.0 if one is None else one.p[0, 1] for one in alone]))
+    return _Compared(best, key, same, matrix.test, lead, p, dict(zip(others, adjusted.tolist(), strict=True)))
+
+
+def _on_one_scale(ranked: Sequence[Run], key: str, at: At, study: Study, b: float | None) -> dict[str, Scores]:
+    """The runs' scores with margins scaled so that what ranks the runs is their accuracy, or their loss at b = 1."""
+    if key == EVAL_LOSS and not comparability.loss_scale(ranked).comparable:
+        return {}
+    found = {}
+    for run in ranked:
+        scores = study[run.id].judged(at) if run.id in study else None
+        scale = None if scores is None else _scale(run, scores, key, at, b)
+        if scores is not None and scale is not None:
+            found[run.id] = replace(scores, chosen=scale * scores.chosen, rejected=scale * scores.rejected)
+    return found
+
+
+def _scale(run: Run, scores: Scores, key: str, at: At, b: float | None) -> float | None:
+    """The beta of the metric `key`; None where the scores do not give that metric.
+
+    The calibrated loss is taken at the run's own best b: there its slope is 0, so that the choice of b moves the mean
+    by less than 1 / sqrt(n), and the test is that of given margins.
+    """
+    if key == EVAL_ACCURACY:
+        return 1.0
+    if key == EVAL_COMMON:
+        return b
+    if key == EVAL_CALIBRATED:
+        own = common_beta.calibrated(scores.h).b
+        return own if np.isfinite(own) else None
+    if key == EVAL_LOSS and logged.pair_losses(run, scores, ranking.evaluation(run, at).get(key)) is not None:
+        return comparability.beta(run.config)
+    return None
+
+
+def _needed(found: _Compared, alike: Collection[str], names: Mapping[str, str]) -> str:
+    """How many more pairs would decide between the best and the nearest of those it is not told apart from.
+
+    As many as show the difference seen here with a power of 80%.
+    """
+    nearest = min(alike, key=lambda run: abs(found.lead[run]))
+    off, n = found.values(found.best.id) - found.values(nearest), int(found.known.sum())
+    if abs(found.lead[nearest]) < _ROUNDING:
+        return f"; on these pairs {names[nearest]} is exactly as good"
+    need = _pairs_for_accuracy if found.key == EVAL_ACCURACY else _pairs_for_mean
+    more = need(off, found.prompts) - n
+    if more > HOPELESS * n:
+        return f"; between it and {names[nearest]} not even {HOPELESS} times as many pairs would decide"
+    return f"; about {rounded(more)} more pairs would decide between it and {names[nearest]}" if more > 0 else ""
+
+
+def _pairs_for_accuracy(off: Floats, prompts: Ints) -> float:
+    """`power.pairs_needed`, times the design effect of prompts with several pairs (Kish 1965, Survey Sampling)."""
+    design = float((paired.prompt_sums(off, prompts) ** 2).sum() / (off**2).sum())
+    return power.pairs_needed(float(off.mean()), float((off != 0).mean()), POWER, LEVEL) * max(1.0, design)
+
+
+def _pairs_for_mean(off: Floats, prompts: Ints) -> float:
+    """n ((z_alpha + z_power) error / difference)^2 with the clustered error (Miller 2024, arXiv:2411.00640, sec. 5)."""
+    sums, sizes = paired.prompt_sums(off, prompts), paired.prompt_sums(np.ones_like(off), prompts)
+    mean, error = (float(part[0]) for part in paired.clustered_mean(sums[None], sizes[None]))
+    return len(off) * ((z_value(1 - LEVEL) + z_value(2 * POWER - 1)) * error / mean) ** 2
+
+
+def _luck(found: _Compared) -> tuple[str, ...]:
+    """What the best owes to having been picked by these very pairs."""
+    runs = [found.best.id, *found.others]
+    picked = best_of.best_of({run: found.values(run) for run in runs}, found.prompts)
+    if picked is None or picked.best != found.best.id or picked.optimism <= 0:
+        return ()
+    label = numbers.label(found.key)
+    value = numbers.percent(picked.corrected) if found.key == EVAL_ACCURACY else numbers.metric(-picked.corrected)
+    return (
+        f"{found.best.name} was picked as the best of {len(runs)} by these very pairs, which flatters it: on new pairs "
+        f"its {label} is to be expected near {value}, and it would be picked again with a chance of "
+        f"{picked.chance[found.best.id]:.0%}.",
+    )
+
+
+def not_proven(why: str, test: str) -> str:
+    """A sentence on a run that is not proven to be the best, without its full stop."""
+    return f"It is not proven to be the best: {why} ({test})"
+
+
+def each(others: int) -> str:
+    """All other runs that were compared, in words."""
+    return "the other run" if others == 1 else f"each of the other {others} runs"
+
+
+def cannot(alike: int, others: int) -> str:
+    """How many of the other runs cannot be told apart from the best, in words."""
+    if alike == others:
+        return (
+            f"{'the other run cannot' if others == 1 else f'none of the other {others} runs can'} be told apart from it"
+        )
+    return f"{alike} of the other {others} runs cannot be told apart from it"
+
+
+def rounded(count: float) -> str:
+    """A number of pairs to two significant digits, upwards."""
+    whole = int(np.ceil(count))
+    unit: int = 10 ** max(0, len(str(whole)) - 2)
+    return f"{-(-whole // unit) * unit:,}"
