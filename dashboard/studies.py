@@ -8,6 +8,7 @@ import orjson
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from dashboard.analysis import comparability
 from dashboard.analysis.study import Evidence, Scores, Study, scores, study
 from dashboard.sources.imported import Imported
 from training.record import reader, schema
@@ -33,12 +34,14 @@ def run_scores(directory: Path, run: Run) -> dict[int, Scores]:
     """
     kept = reader.score_steps(directory)
     wanted = [step for step in kept if step in (0, run.best_step, run.step, kept[-1])]
-    prompts = _prompts(directory.parent / schema.SHARED / str(run.data.get("eval")) / schema.PAIRS)
+    digest = comparability.pairs_hash(run)
+    known = digest is not None and digest.isalnum()
+    prompts = _prompts(directory.parent / schema.SHARED / str(digest) / schema.PAIRS) if known else None
     found = {}
     for step in wanted:
         try:
             found[step] = scores(step, reader.read_scores(directory, step), prompts)
-        except (RecordError, KeyError, ValueError, TypeError):
+        except (RecordError, pa.ArrowException, KeyError, ValueError, TypeError):
             continue
     return found
 
@@ -47,8 +50,8 @@ def run_scores(directory: Path, run: Run) -> dict[int, Scores]:
 def _prompts(path: Path) -> Mapping[str, Hashable] | None:
     """Pair id -> prompt, of the evaluation pairs kept at `path`; None if they are not."""
     try:
-        with pq.ParquetFile(path) as file:
+        with path.open("rb") as content, pq.ParquetFile(content) as file:
             pairs = file.read(columns=["pair_id", "prompt"]).to_pylist()
-    except (OSError, pa.ArrowInvalid, KeyError):
+        return {pair["pair_id"]: orjson.dumps(pair["prompt"]) for pair in pairs}
+    except (OSError, pa.ArrowException, KeyError, TypeError):
         return None
-    return {pair["pair_id"]: orjson.dumps(pair["prompt"]) for pair in pairs}

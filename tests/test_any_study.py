@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from dashboard.analysis.findings import checks
@@ -18,6 +18,8 @@ from dashboard.reports import build, document, text
 from dashboard.sources.imported import Corrections, Imported
 from training.record.schema import Run, Series
 
+pytestmark = pytest.mark.filterwarnings("ignore:Generating overly large repr")
+
 STATES = ("finished", "running", "failed", "pruned", "stopped", "unknown")
 ODD = (math.nan, math.inf, -math.inf, 0.0, 1.0, 0.5, -1.0, 1e-300, 1e300, 0.6931, 1 / 3)
 KEYS = (
@@ -25,6 +27,8 @@ KEYS = (
     *("logps/rejected", "runtime", "samples_per_second", "steps_per_second", "samples/gold", "grad_norm"),
 )
 LOGGED = [f"{split}/{key}" for split in ("eval", "train") for key in KEYS]
+
+SEARCH = (Phase.explicit, Phase.reuse, Phase.generate)  # to shrink a whole study takes minutes
 
 numbers = st.sampled_from(ODD) | st.floats(-500, 500) | st.floats(0, 1)
 metrics = st.dictionaries(st.sampled_from(LOGGED), numbers)
@@ -129,13 +133,13 @@ def studies(draw):
 
 def is_sound(sentence):
     """One or more whole sentences without a value that nobody wrote for people."""
-    words = re.sub(r"NaN or infinite", "", sentence)
+    words = sentence.removeprefix("None of the ")
     assert not re.search(r"\b(nan|None|inf|True|False)\b", words), sentence
     assert sentence.endswith("."), sentence
     assert "  " not in sentence, sentence
 
 
-@settings(max_examples=120, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=120, deadline=None, suppress_health_check=list(HealthCheck), phases=SEARCH)
 @given(studies(), st.sampled_from(["best", "last"]))
 def test_any_study_has_findings_in_sentences(runs, at):
     for finding in checks.findings(runs, at):
@@ -143,7 +147,7 @@ def test_any_study_has_findings_in_sentences(runs, at):
         assert set(finding.runs) <= set(runs)
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck), phases=SEARCH)
 @given(studies(), st.sampled_from(["best", "last"]))
 def test_any_study_makes_a_report(runs, at):
     if not runs:

@@ -248,3 +248,21 @@ def test_pairs_solved_in_a_first_epoch_were_easy_and_not_learned_by_heart():
     )
     assert first.endswith("trivially easy to tell apart.") and "by heart" not in first
     assert "by heart" in third
+
+
+@pytest.mark.parametrize("lowest", [0.0, -1.0])
+def test_a_loss_that_goes_to_zero_or_below_it_has_no_relative_rise(lowest):
+    made = curves(eval__loss={20: 0.6, 40: lowest, 60: 0.5, 80: 0.6}, train__loss=dict.fromkeys(range(5, 80, 5), 0.1))
+    assert "evaluation-loss-turned" not in findings(made)
+
+
+def test_an_infinite_loss_at_the_start_is_a_divergence_and_no_wrong_start():
+    found = findings(curves(eval__loss={0: math.inf, 20: 0.6}))
+    assert "wrong-start" not in found and "loss-not-finite" in found
+
+
+def test_an_accuracy_that_is_nan_is_not_the_best():
+    losses, accuracies = {20: 0.5, 40: 0.6, 60: 0.7, 80: 0.8}, {20: 0.7, 40: math.nan, 60: 0.8, 80: 0.6}
+    falling = {step: 1 / step for step in range(5, 85, 5)}
+    made = curves(eval__loss=losses, eval__rewards__accuracies=accuracies, train__loss=falling)
+    assert "the accuracy was best at step 60" in findings(made)["evaluation-loss-turned"].sentence

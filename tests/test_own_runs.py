@@ -12,17 +12,31 @@ import pytest
 from dashboard.sources import files, own_runs
 from dashboard.sources.imported import Imported
 from dashboard.studies import study_of
-from tests.test_report import scored_run
 from training.record import reader
-from training.record.writer import share_pairs
+from training.record.writer import SCORE_COLUMNS, RunWriter, share_pairs
 
 N = 400
+
+
+def scored_run(runs: Path, name: str, right: int) -> None:
+    """A finished run with the scores of N pairs, of which the first `right` are ranked right."""
+    h = np.where(np.arange(N) < right, 5.0, -5.0)
+    zeros, nine, no = np.zeros(N), np.full(N, 9), np.full(N, False)
+    pairs = [f"pair {number}" for number in range(N)]
+    columns = (pairs, h - 50, zeros - 60, zeros - 50, zeros - 60, nine, nine, no, no)
+    writer = RunWriter(runs, name)
+    writer.publish({"config": {"beta": 0.1, "loss_type": ["sigmoid"]}, "data": {"eval": "e" * 64, "n_eval": N}})
+    metrics = {"eval/loss": 0.5, "eval/rewards/accuracies": right / N}
+    writer.log(10, 1.0, metrics)
+    writer.scores(10, pa.table(dict(zip(SCORE_COLUMNS.names, columns, strict=True)), schema=SCORE_COLUMNS))
+    writer.best(10, "eval/rewards/accuracies", metrics)
+    writer.finish("finished")
 
 
 def write_runs(runs: Path) -> None:
     """Two finished runs with scores; their 400 shared pairs are of 100 prompts, four each."""
     scored_run(runs, "better", right=360)
-    scored_run(runs, "worse", right=300, seed=1)
+    scored_run(runs, "worse", right=300)
     prompts = [[{"role": "user", "content": f"prompt {number // 4}"}] for number in range(N)]
     share_pairs(runs, "e" * 64, pa.table({"pair_id": [f"pair {number}" for number in range(N)], "prompt": prompts}))
 

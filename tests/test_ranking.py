@@ -1,4 +1,4 @@
-"""Which run is best, what may be compared, and what is said about it."""
+"""Which run is best, and what may be compared."""
 
 import math
 from array import array
@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from dashboard.analysis import budgets, comparability, hyperparameters, ranking, verdict
+from dashboard.analysis import budgets, comparability, hyperparameters, ranking
 from dashboard.analysis.ranking import EVAL_ACCURACY, EVAL_LOSS
 from dashboard.analysis.study import Evidence
 from training.record.schema import Run, Series
@@ -15,11 +15,6 @@ from training.record.schema import Run, Series
 def run(name: str, loss: float = 0.5, accuracy: float = 0.8, status: str = "finished", **config: object) -> Run:
     metrics = {EVAL_LOSS: loss, EVAL_ACCURACY: accuracy}
     return Run(id=name, name=name, source="runs", status=status, config=config, metrics=metrics, n_eval=1000)
-
-
-def group(*runs: Run) -> comparability.EvaluationSet:
-    (found,) = comparability.evaluation_sets(runs)
-    return found
 
 
 def test_direction_is_known_and_equal_values_share_the_better_rank():
@@ -96,83 +91,12 @@ def test_varying_leaves_out_names_and_what_is_equal():
     assert hyperparameters.varying(runs, most=2) == ("beta", "learning_rate")
 
 
-def test_the_answer_names_the_best_and_who_is_tied():
-    """SE of 0.84 against 0.82 on 1,000: sqrt(0.1344/1000 + 0.1476/1000) = 0.0168; z = 1.19. Against 0.70: z = 7.5."""
-    found = verdict.answer(
-        group(run("top", accuracy=0.84), run("near", accuracy=0.82), run("far", accuracy=0.7)), EVAL_ACCURACY, "last"
-    )
-    assert found.best == found.most_accurate == "top"
-    assert found.tied == {"top", "near"}
-    assert found.headline == "top has the highest reward accuracy: 84.0% (95% interval 81.6% to 86.1%)."
-    assert found.details[0].startswith("1 of the other 2 runs cannot be told apart from it")
-
-
-def test_a_proven_winner_is_called_one():
-    found = verdict.answer(group(run("top", accuracy=0.9), run("far", accuracy=0.7)), EVAL_ACCURACY, "last")
-    assert found.details[0] == "It is better than the other ranked run (unpaired z test on the means, 95%)."
-
-
-def test_a_winner_that_is_only_the_luckiest_of_many_is_not_proven():
-    """z of 0.84 against 0.805 on 1,000: 0.035 / 0.0171 = 2.05: above 1.96, but below 2.64, the limit for 6 tests."""
-    others = [run(f"r{i}", accuracy=0.805) for i in range(6)]
-    found = verdict.answer(group(run("top", accuracy=0.84), *others), EVAL_ACCURACY, "last")
-    assert found.tied == {"top"}
-    assert found.details[0].startswith("That it is the best is not proven: taken one at a time the other 6 are worse")
-
-
-def test_the_answer_by_loss_claims_no_test():
-    found = verdict.answer(group(run("a", loss=0.4, beta=0.1), run("b", beta=0.5)), EVAL_LOSS, "last")
-    assert found.headline == "a has the lowest eval loss: 0.4000."
-    assert found.details[0].startswith("Means alone allow no test of the loss;")
-    assert found.warnings[0].startswith("Beta differs (0.1–0.5): eval loss is not comparable")
-
-
-@pytest.mark.parametrize(
-    ("accuracies", "place"),
-    [
-        ((0.9, 0.7), "it is better than each other run, taken one at a time"),
-        ((0.8, 0.81), "it is one of 2 runs that cannot be told apart from the best"),
-        ((0.7, 0.9), "it is worse than the best"),
-    ],
-)
-def test_the_answer_by_loss_says_where_its_run_stands_by_accuracy(accuracies, place):
-    first, second = accuracies
-    runs = group(run("lowest", loss=0.4, accuracy=first), run("other", accuracy=second))
-    found = verdict.answer(runs, EVAL_LOSS, "last")
-    assert f"by reward accuracy {place} (unpaired z test, 95%)." in found.details[0]
-
-
-def test_no_winner_is_claimed_while_all_are_running():
-    found = verdict.answer(group(run("a", status="running")), EVAL_LOSS, "last")
-    assert found.best is None
-    assert found.headline == "No run has ended yet; 1 is running and will be ranked then."
-
-
-def test_an_accuracy_that_is_a_mean_of_batch_means_is_said_to_be():
-    """0.8005 of 1,000 pairs is 800 and a half, a tie; 0.8003 is no number of pairs."""
-    exact = verdict.answer(group(run("a", accuracy=0.8005), run("b")), EVAL_ACCURACY, "last")
-    assert not any("batch means" in text for text in exact.details)
-    rough = verdict.answer(group(run("a", accuracy=0.8003), run("b")), EVAL_ACCURACY, "last")
-    assert any(text.startswith("One accuracy is no whole number of pairs") for text in rough.details)
-
-
-def test_runs_left_out_of_the_ranking_are_counted():
-    found = verdict.answer(group(run("a"), run("b", status="running"), run("c", status="failed")), EVAL_LOSS, "last")
-    assert "Not ranked: 1 running and 1 failed." in found.details
-
-
 def test_a_run_evaluated_only_before_training_is_not_worse_than_the_untrained_model_and_never_wins():
     """float32 of ln 2 is 0.69314718246, 1.9e-9 above the float64."""
     base = replace(run("base", loss=0.6931471824645996, accuracy=0.99), step=0)
     late = replace(run("late", loss=0.8, accuracy=0.6), step=100)
     assert not comparability.worse_than_untrained(base, 0.6931471824645996)
     assert ranking.rank([base, late], EVAL_LOSS, "last") == {"late": 1}
-    found = verdict.answer(group(base, late), EVAL_ACCURACY, "last")
-    assert (found.best, found.most_accurate) == ("late", "late")
-    assert "Not ranked: 1 evaluated at step 0, before training." in found.details
-    alone = verdict.answer(group(base), EVAL_LOSS, "best")
-    assert alone.best is None
-    assert alone.headline == "No run can be ranked: an evaluation at step 0 is that of the model before training."
 
 
 @pytest.mark.parametrize(
@@ -200,14 +124,6 @@ def test_a_weighted_loss_does_not_start_at_ln_2_and_a_smoothed_one_does():
     assert comparability.untrained_loss(run("a", use_weighting=True)) is None
     plain = run("a", loss_type=["sigmoid"], label_smoothing=0.1, loss_weights=[1.0])
     assert comparability.untrained_loss(plain) == comparability.UNTRAINED
-
-
-def test_the_best_checkpoint_is_said_to_be_chosen_on_the_same_pairs():
-    recorded = replace(run("a"), best={EVAL_LOSS: 0.4, EVAL_ACCURACY: 0.8}, best_step=50, step=100)
-    sentence = "The best of several checkpoints was chosen on these same pairs, so its accuracy is a little optimistic."
-    assert sentence in verdict.answer(group(recorded, run("b")), EVAL_ACCURACY, "best").details
-    assert sentence not in verdict.answer(group(recorded, run("b")), EVAL_ACCURACY, "last").details
-    assert sentence not in verdict.answer(group(run("b")), EVAL_ACCURACY, "best").details
 
 
 def test_pruned_runs_stand_apart_and_stopped_ones_do_not():

@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 from dashboard.sources import reading
 from dashboard.sources.files import File
 from dashboard.sources.imported import Corrections, Imported, SourceError
+from tests.make_runs import make_run
 from tests.test_event_file import file_of
-from tests.test_report import scored_run
 from tests.test_tensorboard import ARGS, events, training
 from tests.test_trainer_state import evaluation, state, train
 from tests.test_wandb_offline import ROWS, trained
@@ -179,7 +179,7 @@ def mixed(folder: Path, offline: Path) -> Path:
     with (folder / "dpo-lora" / "model.safetensors").open("wb") as weights:
         weights.truncate(SPARSE)
     shutil.copytree(offline, folder / "wandb" / offline.name)
-    scored_run(folder / "runs", "ours", right=300)
+    make_run(folder / "runs", "ours", steps=50)
     return folder
 
 
@@ -292,6 +292,13 @@ def test_a_folder_of_nothing_but_model_cards_is_read_from_these(tmp_path):
         ("one/README.md", 0.7), ("two/README.md", 0.8),
     ]  # fmt: skip
     assert not any("LICENSE" in note for note in found.notes)
+    assert found.notes[0] == ("There is no log of a run: what is shown is from tables in one/README.md, two/README.md.")
+
+
+def test_a_projects_text_whose_tables_are_no_evaluations_gives_no_run(tmp_path):
+    write(tmp_path, **{"README.md": "| temperature | score |\n|---|---|\n| 0.7 | 0.5 |\n", "a.py": "import os\n"})
+    with pytest.raises(SourceError, match="holds no run: none of its 2 files"):
+        reading.read([tmp_path])
 
 
 def test_a_correction_is_reported_once_and_only_if_no_file_has_the_name(tmp_path):
@@ -372,3 +379,9 @@ def test_every_real_log_is_read_and_data_is_not(shared_data):
     assert {"t5_small_DPO_ds302", "recovery_beta_0.05", "recovery_beta_0.1", "recovery_beta_0.5"} <= sources
     assert not any(name in run.source for run in found.runs for name in ("preference_data", "sweeps"))
     assert not any("Traceback" in note or "Error)" in note for note in found.notes)
+
+
+def test_a_table_with_a_column_name_that_w_and_b_did_not_write_is_one_kept_by_hand():
+    found = reading.read_bytes("x.csv", b"Name,beta,accuracy (640 pairs),loss\na,0.1,82.9%,0.5\n", "k")
+    assert found.runs[0].metrics == {"eval/rewards/accuracies": 0.829, "eval/loss": 0.5}
+    assert found.runs[0].n_eval == 640

@@ -1,87 +1,22 @@
-"""python -m dashboard.report: every format, on our own runs and on a foreign table, with hostile names."""
+"""python -m dashboard.report: what it is asked, what it answers, and what it refuses."""
 
-import csv
-import html.parser
-import io
-import json
-import re
+import os
 import subprocess
 import sys
 from pathlib import Path
 
 import numpy as np
-import pyarrow as pa
 import pytest
-from markdown_it import MarkdownIt
+from reports import COLUMNS, as_json, margins, run, scored_run, table, write_export
 
 from dashboard import report
-from dashboard.reports import document
-from training.record.writer import SCORE_COLUMNS, RunWriter
 
 ROOT = Path(__file__).resolve().parent.parent
-HOSTILE = "<img src=x onerror=alert(1)> **bold** [link](https://evil.example) `code` | \x1b[31mred \u202e"
-COLUMNS = ["Name", "State", "beta", "learning_rate", "eval/loss", "eval/rewards/accuracies", "eval/runtime"]
-
-
-def table(rows, columns=COLUMNS):
-    """A W&B runs table: n = 50 s x 20 pairs a second = 1,000 in every row."""
-    out = io.StringIO()
-    writer = csv.writer(out)
-    writer.writerow([*columns, "eval/samples_per_second"])
-    writer.writerows([[*row, "20.0"] for row in rows])
-    return out.getvalue()
 
 
 @pytest.fixture
 def export(tmp_path):
-    path = tmp_path / "export.csv"
-    rows = [
-        ["top", "finished", 0.1, 1e-6, 0.45, 0.84, 50],
-        ["near", "finished", 0.2, 2e-6, 0.50, 0.83, 50],
-        ["far", "finished", 0.1, 3e-5, 0.75, 0.60, 50],
-        [HOSTILE, "crashed", 0.1, 4e-5, "NaN", 0.5, 50],
-    ]
-    path.write_text(table(rows), encoding="utf-8")
-    return path
-
-
-def scored_run(runs, name, right, n=400, beta=0.1, seed=0):
-    """A finished run of which `right` of `n` pairs have a positive margin; the first pairs are the right ones."""
-    noise = np.random.default_rng(seed)
-    h = np.where(np.arange(n) < right, 1.0, -1.0) * (5 + noise.random(n))
-    columns = {
-        "pair_id": [f"pair {number}" for number in range(n)],
-        "chosen_logp": h - 50,
-        "rejected_logp": np.full(n, -60.0),
-        "ref_chosen_logp": np.full(n, -50.0),
-        "ref_rejected_logp": np.full(n, -60.0),
-        "chosen_tokens": np.full(n, 9),
-        "rejected_tokens": np.full(n, 9),
-        "chosen_truncated": np.full(n, False),
-        "rejected_truncated": np.full(n, False),
-    }
-    loss = float(np.logaddexp(0, -beta * h).mean())
-    metrics = {"eval/loss": loss, "eval/rewards/accuracies": right / n}
-    writer = RunWriter(runs, name)
-    writer.publish(
-        {"config": {"beta": beta, "loss_type": ["sigmoid"]}, "data": {"eval": "e" * 64, "n_eval": n, "dataset": "ours"}}
-    )
-    writer.log(10, 1.0, metrics)
-    writer.scores(10, pa.table(columns, schema=SCORE_COLUMNS))
-    writer.best(10, "eval/rewards/accuracies", metrics)
-    writer.finish("finished")
-
-
-def run(capsys, *arguments):
-    code = report.main([str(argument) for argument in arguments])
-    captured = capsys.readouterr()
-    return code, captured.out, captured.err
-
-
-def as_json(capsys, *arguments):
-    code, out, _ = run(capsys, *arguments, "--format", "json")
-    assert code == 0
-    return json.loads(out)
+    return write_export(tmp_path / "export.csv")
 
 
 def test_a_runs_table_is_ranked_with_intervals_ties_and_a_verdict(export, capsys):
@@ -137,75 +72,8 @@ def test_the_common_beta_loss_is_computed_from_scores_and_ranks_across_beta(tmp_
     losses = [row["metrics"]["eval/common_beta_loss"] for row in found["runs"]]
     assert losses[0] == pytest.approx(losses[1], abs=1e-6)
     assert [row["rank"]["eval/common_beta_loss"] for row in found["runs"]] == [1, 1]
-    noise = np.random.default_rng(0).random(400)
-    h = np.where(np.arange(400) < 360, 1.0, -1.0) * (5 + noise)
-    assert losses[0] == pytest.approx(np.log1p(np.exp(-0.2 * h)).mean(), rel=1e-9)
+    assert losses[0] == pytest.approx(np.log1p(np.exp(-0.2 * margins(360))).mean(), rel=1e-9)
     assert found["runs"][0]["metrics"]["eval/loss"] != pytest.approx(found["runs"][1]["metrics"]["eval/loss"], rel=0.1)
-
-
-def test_the_document_has_exactly_the_keys_that_it_documents(export, capsys):
-    found = as_json(capsys, export)
-    assert found.keys() == document.Document.__annotations__.keys()
-    for row in found["runs"]:
-        assert row.keys() == document.RunDocument.__annotations__.keys()
-    for finding in found["findings"]:
-        assert finding.keys() == document.FindingDocument.__annotations__.keys()
-        assert finding["severity"] in ("bad", "warning", "info")
-    assert found["verdict"].keys() == document.VerdictDocument.__annotations__.keys()
-
-
-@pytest.mark.parametrize("form", ["text", "md", "json", "html"])
-def test_no_control_character_of_a_name_reaches_the_output(export, capsys, form):
-    _, out, _ = run(capsys, export, "--format", form)
-    page = out if form != "html" else re.sub(r"<script>.*?</script>", "", out, flags=re.DOTALL)
-    assert "\x1b" not in page
-    if form != "json":
-        assert "\u202e" not in page
-
-
-class Tags(html.parser.HTMLParser):
-    """Collects tags and attributes, and the text of the page."""
-
-    def __init__(self):
-        super().__init__()
-        self.tags, self.attributes, self.text = [], [], []
-
-    def handle_starttag(self, tag, attrs):
-        self.tags.append(tag)
-        self.attributes += [(tag, *pair) for pair in attrs]
-
-    def handle_data(self, data):
-        self.text.append(data)
-
-
-def test_a_hostile_name_is_text_on_the_page_and_nothing_outside_is_asked_for(export, capsys):
-    _, out, _ = run(capsys, export, "--format", "html")
-    found = Tags()
-    found.feed(re.sub(r"<script.*?</script>", "", out, flags=re.DOTALL))
-    assert "img" not in found.tags
-    assert any("<img src=x onerror=alert(1)>" in text for text in found.text)
-    addresses = [value for _, name, value in found.attributes if name in ("src", "href", "action", "data")]
-    assert addresses == ["data:,"]
-    assert "default-src 'none'" in out
-    scripts = "".join(
-        re.findall(r"<script(?:>| type).*?</script>", out[out.rindex("Plotly.newPlot") - 5000 :], re.DOTALL)
-    )
-    assert "<img" not in scripts
-
-
-def test_a_hostile_name_is_text_in_markdown(export, capsys):
-    _, out, _ = run(capsys, export, "--format", "md")
-    page = MarkdownIt("gfm-like", {"html": True, "linkify": False}).render(out)
-    assert "<img" not in page and "<a " not in page and "<strong>bold" not in page
-    assert page.count("<table>") == 1
-    assert "<td><code>top</code></td>" in page
-
-
-def test_a_terminal_gets_a_table_that_fits(export, capsys):
-    _, out, _ = run(capsys, export)
-    assert max(map(len, out.splitlines())) <= 120
-    assert re.search(r"^ 1 +top +84\.0%", out, re.MULTILINE)
-    assert re.search(r"^=2 +near +83\.0%", out, re.MULTILINE)
 
 
 def test_the_report_can_be_written_to_a_file(export, tmp_path, capsys):
@@ -272,6 +140,176 @@ def test_a_users_correction_of_a_column_is_followed(tmp_path, capsys):
     assert told["config"]["warmup_loss"] == 3
     renamed = as_json(capsys, path, "--map", "warmup_loss=eval/extra")["runs"][0]
     assert renamed["metrics"]["eval/extra"] == 3
+
+
+@pytest.fixture
+def steps(tmp_path):
+    """early is better at step 10, late at step 20 and 30; short has only steps 10 and 20."""
+    scored_run(tmp_path, "early", 360, 300, 240)
+    scored_run(tmp_path, "late", 280, 340, 380, beta=0.2)
+    scored_run(tmp_path, "short", 250, 260)
+    return tmp_path
+
+
+def test_at_a_step_metrics_ranks_and_paired_tests_are_those_of_that_step(steps, capsys):
+    """At step 10 early has 360 of 400, late 280: 80 discordant pairs, all on one side."""
+    found = as_json(capsys, steps, "--at", "10", "--sort", "eval/rewards/accuracies")
+    assert [(row["id"], row["step"], row["metrics"]["eval/rewards/accuracies"]) for row in found["runs"]] == [
+        ("early", 10, 0.9),
+        ("late", 10, 0.7),
+        ("short", 10, 0.625),
+    ]
+    assert found["verdict"]["proven"] is True
+    assert "exact McNemar test on the same 400 pairs" in found["verdict"]["sentences"][1]
+    later = as_json(capsys, steps, "--at", "30", "--sort", "eval/rewards/accuracies")
+    assert [row["id"] for row in later["runs"]] == ["late", "early"]
+    assert later["notes"][0] == "short was not evaluated near step 30 and was left out."
+
+
+def test_at_the_last_common_step_all_are_compared_there(steps, capsys):
+    found = as_json(capsys, steps, "--at", "common", "--beta", "0.2", "--sort", "eval/common_beta_loss")
+    assert [(row["id"], row["step"]) for row in found["runs"]] == [("late", 20), ("early", 20), ("short", 20)]
+    expected = np.logaddexp(0, -0.2 * margins(340)).mean()
+    assert found["runs"][0]["metrics"]["eval/common_beta_loss"] == pytest.approx(expected)
+    assert "paired t test" in found["verdict"]["sentences"][1]
+    _, out, _ = run(capsys, steps, "--at", "common")
+    assert "at the evaluation nearest to step 20." in out
+
+
+def test_a_crashed_run_and_one_never_evaluated_do_not_decide_the_common_step(steps, capsys):
+    scored_run(steps, "crashed", 200, status="failed")
+    scored_run(steps, "never")
+    found = as_json(capsys, steps, "--at", "common")
+    assert {row["step"] for row in found["runs"]} == {20}
+    assert found["notes"][0] == "crashed and never were not evaluated near step 20 and were left out."
+
+
+def test_scores_of_the_step_asked_for_count_and_no_others(steps, capsys):
+    """Step 20 of late is kept, but only scores at step 0, the best, the last and the step asked for are read."""
+    (steps / "late" / "scores" / "step-20.parquet").unlink()
+    found = as_json(capsys, steps, "--at", "20", "--beta", "0.2")
+    assert [row["id"] for row in found["runs"] if "eval/common_beta_loss" not in row["metrics"]] == ["late"]
+    assert "late has no per-pair scores at that evaluation: no loss at the common beta 0.2." in found["notes"]
+    assert "unpaired z test on the means" in found["verdict"]["sentences"][1]
+
+
+@pytest.mark.parametrize(
+    ("key", "order", "words"),
+    [
+        ("eval/rewards/accuracies", ["late", "early", "short"], "late has the highest reward accuracy: 95.0%"),
+        ("eval/calibrated_loss", ["late", "early", "short"], "late has the lowest calibrated loss: "),
+        ("eval/common_beta_loss", ["late", "early", "short"], "late has the lowest loss at a common beta: "),
+        ("eval/loss", ["late", "early", "short"], "late has the highest reward accuracy: "),
+    ],
+)
+def test_runs_are_ordered_by_what_is_asked_for_and_judged_by_it_where_it_may_be(steps, capsys, key, order, words):
+    found = as_json(capsys, steps, "--beta", "0.1", "--sort", key)
+    assert found["verdict"]["sentences"][0].startswith(words)
+    if key == "eval/loss":
+        assert found["notes"][0].startswith("Beta differs (0.1–0.2): eval/loss is on another scale for each")
+        assert found["notes"][0].endswith("inside each group only; the verdict is by reward accuracy.")
+    else:
+        assert [row["id"] for row in found["runs"]] == order
+        assert [row["rank"][key] for row in found["runs"]] == [1, 2, 3]
+
+
+def test_a_beta_without_scores_is_said_to_have_no_effect(export, capsys):
+    found = as_json(capsys, export, "--beta", "0.3")
+    assert "No run has per-pair scores: there is no loss at the common beta 0.3." in found["notes"]
+
+
+def test_a_common_beta_loss_that_runs_have_recorded_is_tested_at_their_beta(tmp_path, capsys):
+    for name, right in (("good", 360), ("bad", 280)):
+        scored_run(tmp_path, name, right, common_beta=0.3)
+    found = as_json(capsys, tmp_path, "--sort", "eval/common_beta_loss")
+    expected = np.logaddexp(0, -0.3 * margins(360)).mean()
+    assert found["runs"][0]["metrics"]["eval/common_beta_loss"] == pytest.approx(expected)
+    assert found["verdict"]["proven"] is True
+
+
+@pytest.mark.parametrize(
+    ("key", "reason"),
+    [
+        ("eval/rewards/margins", "cannot be ordered by eval/rewards/margins: neither more nor less of it is better"),
+        ("eval/bleu", "cannot be ordered by eval/bleu: whether more or less of it is better is not known here"),
+        ("eval/common_beta_loss", "needs per-pair scores and --beta, the beta that it is computed at, such as 0.1."),
+        ("beta", "No run has a metric 'beta'; there are "),
+    ],
+)
+def test_a_metric_that_cannot_order_the_runs_is_one_line(tmp_path, capsys, key, reason):
+    path = tmp_path / "export.csv"
+    columns = [*COLUMNS, "eval/rewards/margins", "eval/bleu"]
+    path.write_text(table([["a", "finished", 0.1, 1e-6, 0.4, 0.8, 50, 1.5, 0.3]], columns), encoding="utf-8")
+    code, out, err = run(capsys, path, "--sort", key)
+    assert (code, out, err.count("\n")) == (2, "", 1)
+    assert reason in err
+
+
+def test_groups_that_cannot_be_compared_have_a_verdict_each_and_the_first_says_on_what(tmp_path, capsys):
+    for name, right in (("good", 360), ("bad", 280), ("middling", 300)):
+        scored_run(tmp_path / "ours", name, right)
+    other = tmp_path / "export.csv"
+    other.write_text(table([["alone", "finished", 0.1, 1e-6, 0.4, 0.99, 50]]), encoding="utf-8")
+    found = as_json(capsys, other, tmp_path / "ours")
+    assert found["verdict"]["best"] == "good"
+    assert found["verdict"]["sentences"][0].startswith("Of the 3 runs on 400 pairs of ours, good has the lowest")
+    assert any(note.startswith("Runs are in 2 groups that cannot be compared") for note in found["notes"])
+    assert any("alone has the lowest eval loss" in note for note in found["notes"])
+    assert [row["tied_with_best"] for row in found["runs"]] == [True, False, False, True]
+
+
+def test_the_verdict_is_on_a_group_that_can_be_ranked(tmp_path, capsys):
+    """Three runs that never were evaluated are the larger group."""
+    for name in "abc":
+        scored_run(tmp_path / "ours", name)
+    other = tmp_path / "export.csv"
+    other.write_text(table([["alone", "finished", 0.1, 1e-6, 0.4, 0.99, 50]]), encoding="utf-8")
+    found = as_json(capsys, tmp_path / "ours", other)
+    assert found["runs"][0]["name"] == "alone"
+    assert found["verdict"]["best"] == found["runs"][0]["id"]
+
+
+def test_the_same_sources_give_the_same_report_every_time(steps, export):
+    command = [sys.executable, "-m", "dashboard.report", str(steps), str(export), "--format", "json"]
+    found = {
+        subprocess.run(
+            command, cwd=ROOT, env={**os.environ, "PYTHONHASHSEED": str(seed)}, capture_output=True, check=True
+        ).stdout
+        for seed in range(3)
+    }
+    assert len(found) == 1
+
+
+@pytest.mark.parametrize("form", ["text", "json", "md", "html"])
+def test_a_name_that_is_no_utf_8_is_shown_in_every_format(tmp_path, capsys, form):
+    folder = tmp_path / os.fsdecode(b"r\xff")
+    scored_run(folder, "b", 300)
+    scored_run(folder, "a", 360)
+    (folder / "a").rename(folder / os.fsdecode(b"a\xffz"))
+    out = tmp_path / "report"
+    code, _, err = run(capsys, folder, "--format", form, "--out", out)
+    assert code == 0, err
+    assert "a\ufffdz" in out.read_text(encoding="utf-8") or form == "html"
+    assert run(capsys, folder, "--format", form)[0] == 0
+
+
+@pytest.mark.parametrize("command", [["-m", "dashboard.report"], [str(ROOT / "dashboard" / "report.py")]])
+def test_it_runs_from_any_folder(export, tmp_path, command):
+    found = subprocess.run(
+        [sys.executable, *command, export.name, "--format", "html", "--out", "report.html"],
+        cwd=export.parent,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (found.returncode, found.stderr) == (0, "report: written to report.html\n")
+    assert "<table>" in (tmp_path / "report.html").read_text(encoding="utf-8")
+
+
+def test_a_folder_named_by_dots_has_its_own_name_in_the_report(steps, capsys, monkeypatch):
+    monkeypatch.chdir(steps / "early")
+    assert as_json(capsys, "..")["sources"] == [steps.name]
 
 
 def test_the_report_loads_neither_torch_nor_dash_nor_scipy_stats(export):

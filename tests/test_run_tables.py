@@ -277,7 +277,7 @@ def test_two_different_counts_of_pairs_are_none():
 
 def test_a_split_in_parenthesis_is_part_of_the_name():
     (run,) = read("run,loss (train),loss (eval),rewards/margins (val) ↑\na,0.4,0.5,1.5\n").runs
-    assert run.metrics == {"train/loss": 0.4, "eval/loss": 0.5, "val rewards/margins": 1.5}
+    assert run.metrics == {"train/loss": 0.4, "eval/loss": 0.5, "eval/rewards/margins": 1.5}
 
 
 def test_pairs_are_counted_from_runtime_and_speed_in_a_table_too():
@@ -326,3 +326,20 @@ def test_a_table_with_a_capital_name_is_read_where_w_and_b_has_not_written_it():
 def test_configuration_is_known_by_the_names_that_people_write():
     (run,) = read("run,Beta,LR (peak),Seed,eval_loss\na,0.1,1e-6,3,0.5\n").runs
     assert run.config == {"beta": 0.1, "learning_rate": 1e-6, "seed": 3}
+
+
+def test_a_results_table_of_a_readme_is_read_as_it_is_meant():
+    """Settings in the name, the number of pairs in the header, a margin beside the accuracy, bold cells, intervals."""
+    found = read(
+        "# A model\n\n| run | accuracy (640 pairs) | eval loss | margin | wins |\n|---|---|---|---|---|\n"
+        "| beta 0.5, lr 1e-4 | 0.872 | **0.524** | 0.43 | 63% [57, 68] |\n"
+    )
+    (run,) = found.runs
+    assert (run.name, run.n_eval) == ("beta 0.5, lr 1e-4", 640)
+    assert run.config == {"beta": 0.5, "learning_rate": 1e-4, "wins": "63% [57, 68]"}
+    assert run.metrics == {"eval/rewards/accuracies": 0.872, "eval/loss": 0.524, "eval/rewards/margins": 0.43}
+    assert any('"accuracy (640 pairs)" is taken for the reward accuracy, as "margin" stands' in n for n in found.notes)
+
+
+def test_a_margin_alone_is_not_taken_for_a_reward_margin():
+    assert read("run,margin,loss\na,0.5,0.6\n").runs[0].metrics == {"margin": 0.5, "eval/loss": 0.6}

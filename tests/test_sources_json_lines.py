@@ -109,7 +109,7 @@ def test_lines_written_again_after_a_restart_are_taken_from_the_last_start():
     assert run.step == 30
 
 
-@pytest.mark.parametrize("other", [told(10, 21), told(10, 20, total=50), told(30), lines(line(10, loss=0.11))])
+@pytest.mark.parametrize("other", [told(10, 15, 20), told(10, 20, total=50), told(30), lines(line(10, loss=0.11))])
 def test_lines_that_say_something_else_are_another_run(other):
     assert len(read(file("d/trainer_state.json", saved(10, 20)), file("d/trainer_log.jsonl", other)).runs) == 2
 

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dashboard.sources import beside, trainer_state
+from dashboard.sources import beside, trainer_log, trainer_state
 from dashboard.sources.files import File
 from dashboard.sources.imported import Corrections, SourceError
 
@@ -521,3 +521,29 @@ def test_no_bytes_raise_anything_but_source_error(content, other):
 @given(st.text(st.sampled_from("#-* :\n\tahyperparameters`0e1._"), max_size=200))
 def test_no_model_card_raises(text):
     one(state(train(1)), beside=(file("dpo/README.md", text.encode()),))
+
+
+def test_a_pickle_beside_the_state_is_never_opened():
+    def opened(_: int) -> bytes:
+        raise AssertionError("training_args.bin was opened")
+
+    pickle = File(PurePosixPath("dpo/training_args.bin"), 5_000, None, opened)
+    (run,) = read(file("dpo/trainer_state.json", state(train(10), evaluation(10))), beside=(pickle,)).runs
+    assert run.config == {}
+
+
+def test_four_rows_and_three_pairs_are_enough_to_be_read():
+    """0.25 s x 12 pairs a second = 3 pairs."""
+    (run,) = read(file("dpo/trainer_state.json", state(
+        train(1), evaluation(1, eval_runtime=0.25, eval_samples_per_second=12.0), train(2),
+        evaluation(2, 1e-4, 1.0, eval_runtime=0.25, eval_samples_per_second=12.0),
+    ))).runs  # fmt: skip
+    assert (run.n_eval, run.metrics["eval/rewards/accuracies"], run.step) == (3, 1.0, 2)
+
+
+def test_a_single_large_state_is_refused_by_its_own_limit(monkeypatch):
+    monkeypatch.setattr(trainer_log, "LARGEST", 100)
+    monkeypatch.setattr(trainer_state, "MOST_BYTES", 200)
+    big = file("a/trainer_state.json", state(*(train(step) for step in range(1, 50))))
+    with pytest.raises(SourceError, match="the limit is"):
+        read(big)

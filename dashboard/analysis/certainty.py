@@ -126,8 +126,8 @@ def _needed(found: _Accuracies, tied: frozenset[str]) -> str:
     more = power.pairs_needed_unpaired(difference, own.value) - own.n
     if not 0 < more <= HOPELESS * own.n:
         return ""
-    which = "the worst of these" if len(tied) > 2 else "it"
-    return f"; about {rounded(more)} more pairs would tell it from {which}"
+    apart = "tell it from the worst of these" if len(tied) > 2 else "tell the two apart"
+    return f"; about {rounded(more)} more pairs would {apart}"
 
 
 def _flattered(found: _Accuracies) -> tuple[str, ...]:

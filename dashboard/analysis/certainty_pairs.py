@@ -1,6 +1,6 @@
 """How sure it is that a run is the best, from what each run did on the same pairs."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -101,7 +101,7 @@ def from_pairs(best: Run, ranked: Sequence[Run], key: str, at: At, study: Study,
         return Certainty(sentence, found.alike, False)
     test += f", corrected for {others} comparisons" if others > 1 else ""
     if max(found.p_best[run] for run in found.others) > LEVEL:
-        alike = found.alike - {best.id}
+        alike = [run for run in found.others if run in found.alike]
         sentence = not_proven(cannot(len(alike), others), f"{test}{beside}") + _needed(found, alike, names)
         return Certainty(f"{sentence}.", found.alike, False, _luck(found))
     alone = frozenset({best.id})
@@ -163,7 +163,7 @@ def _scale(run: Run, scores: Scores, key: str, at: At, b: float | None) -> float
     return None
 
 
-def _needed(found: _Compared, alike: Collection[str], names: Mapping[str, str]) -> str:
+def _needed(found: _Compared, alike: Sequence[str], names: Mapping[str, str]) -> str:
     """How many more pairs would decide between the best and the nearest of those it is not told apart from.
 
     As many as show the difference seen here with a power of 80%.

@@ -29,8 +29,9 @@ _FAR, _NEAR_IPO = 3 * UNTRAINED, (0.5, 1.05)
 
 
 def beta(config: Mapping[str, Any]) -> float | None:
-    """The run's beta, or None if its source does not say."""
-    return number(config.get("beta"))
+    """The run's beta, or None if its source does not say, or says no number."""
+    found = number(config.get("beta"))
+    return found if found is not None and math.isfinite(found) else None
 
 
 def loss_type(config: Mapping[str, Any]) -> str | None:

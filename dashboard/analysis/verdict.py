@@ -18,9 +18,9 @@ class Answer:
     """What can be said about the runs of one evaluation set: `best` is a run id, `headline` says which it is.
 
     `details` begin with how sure it is that the best is better than the others; what follows is secondary. `base` says
-    whether it is better than the base model; `proven` only if both are, on pairs known to be the same for all. `tied`
-    are the runs that a test does not tell apart from the best (`certainty`), itself included. `most_accurate` is the
-    run of highest accuracy, whatever ranks the runs.
+    whether it is better than the base model; `proven` only if both are, and nothing is taken for granted. `tied` are
+    the runs that a test does not tell apart from the best (`certainty`), itself included. `most_accurate` is the run of
+    highest accuracy, whatever ranks the runs.
     """
 
     name: str
@@ -114,8 +114,11 @@ def _untrained(runs: Sequence[Run], at: At) -> str:
 
 
 def _assumption(group: EvaluationSet) -> str:
+    """What is taken for granted where no hash and no log-probability shows that the runs belong together."""
     if group.proven or len(group.runs) < 2:
         return ""
+    if all(map(comparability.pairs_hash, group.runs)):
+        return "Their source does not tell the reference model; it is taken to be the same for all these runs."
     return "Their source does not name the evaluation pairs; they are taken to be the same for all these runs."
 
 

@@ -27,7 +27,10 @@ _METRIC = re.compile(
     re.IGNORECASE,
 )
 _PARENTHESIS = re.compile(r"(.*\S)\s*\(([^()]*)\)\s*", re.DOTALL)
-_SPLITS = frozenset({"train", "training", "eval", "evaluation", "val", "validation", "test"})
+_SPLITS = {
+    "train": "train", "training": "train", "eval": "eval", "evaluation": "eval", "val": "eval", "validation": "eval",
+    "test": "test",
+}  # fmt: skip
 _AROUND = " \t\n↑↓⬆⬇▲▼*"
 _LONGEST = 300
 _ALIASES = {
@@ -70,9 +73,12 @@ def bare(column: str) -> str:
 
     A split in parenthesis is part of the name: `loss (eval)` is `eval loss`.
     """
-    match = _PARENTHESIS.fullmatch(column[:_LONGEST])
-    split = match[2].strip() if match and match[2].strip().lower() in _SPLITS else ""
-    return f"{split} {match[1] if match else column}".strip(_AROUND)
+    plain = column.strip(_AROUND)
+    match = _PARENTHESIS.fullmatch(plain[:_LONGEST])
+    if match is None:
+        return plain
+    split = _SPLITS.get(match[2].strip().lower(), "")
+    return f"{split} {match[1]}".strip(_AROUND)
 
 
 def positions(header: Sequence[str]) -> tuple[dict[str, int], list[str]]:
@@ -101,7 +107,7 @@ def sort(
             key = corrections.renamed.get(name) or vocabulary.key(bare(name), split)
             column, target = bad.metric(name, numbers, table, where[name]), found.metrics
         else:
-            key = corrections.renamed.get(name) or _argument(name)
+            key = corrections.renamed.get(name) or argument(name)
             column, target = bad.config(name, table, where[name]), found.config
         if key in target:
             notes.append(f'Column "{name[:80]}" means "{key[:80]}", which another column gives: it is left out.')
@@ -116,10 +122,10 @@ def _precedence(name: str, corrections: Corrections, split: vocabulary.Split | N
     """What the user names comes first, then what is spelt as W&B does, then the rest in the order of the file."""
     if name in corrections.renamed or name in corrections.config or name in corrections.metrics:
         return 0
-    return 1 if vocabulary.key(bare(name), split) == name == _argument(name) else 2
+    return 1 if vocabulary.key(bare(name), split) == name == argument(name) else 2
 
 
-def _argument(name: str) -> str:
+def argument(name: str) -> str:
     """The configuration's name as TRL spells it, where people write another one."""
     return _ALIASES.get(bare(name).lower(), name)
 

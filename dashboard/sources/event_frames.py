@@ -11,8 +11,8 @@ from dashboard.sources.imported import SourceError
 Rows = NDArray[np.int64]
 """Where records begin: positions of their first bytes in the file."""
 
-MOST_RECORDS = 5_000_000
-"""Records of one file: 256 MB of scalars have some four million."""
+MOST_RECORDS = 4_000_000
+"""Records of one file: 220 MB of scalars."""
 
 _HEADER, _FOOTER = 12, 4
 _BLOCK = 2**20

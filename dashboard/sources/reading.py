@@ -145,9 +145,14 @@ def _read(source: _Source, corrections: Corrections) -> Imported:
 
 
 def _in_prose(source: _Source, prose: Sequence[File], told: Corrections) -> list[Imported]:
-    """The tables in texts, such as the model cards of a folder that has no other log of its runs."""
+    """The tables of evaluations in texts, such as the model cards of a folder that has no other log of its runs."""
     small = [file for file in prose if file.size <= markdown_tables.LARGEST][:_MOST_PROSE]
-    return [part for file in small for part in _attempt(file, partial(_one, run_tables.read, file, source, told), [])]
+    parts = [part for file in small for part in _attempt(file, partial(_one, run_tables.read, file, source, told), [])]
+    found = [part for part in parts if any(key.startswith("eval/") for run in part.runs for key in run.metrics)]
+    names = list(dict.fromkeys(run.source for part in found for run in part.runs))
+    more = f" and {len(names) - 3} more" if len(names) > 3 else ""
+    note = f"There is no log of a run: what is shown is from tables in {', '.join(names[:3])}{more}."
+    return [Imported((), (note,)), *found] if found else []
 
 
 def _of_source(runs: tuple[Run, ...], source: _Source) -> tuple[Run, ...]:

@@ -7,13 +7,13 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import PurePosixPath
-from typing import Any
 
 import pyarrow.compute as pc
 
 from dashboard.sources import columns, headers, markdown_tables, vocabulary
 from dashboard.sources.evaluated import pairs
 from dashboard.sources.imported import NO_CORRECTIONS, Corrections, Imported, SourceError, with_evaluations
+from dashboard.sources.settings import settings_in
 from dashboard.sources.table import Table, from_rows, header, parse
 from dashboard.sources.wandb_runs import about_names, about_rows
 from training.record.metrics import ACCURACY
@@ -26,14 +26,14 @@ _NAMES = (
 _SETTINGS = frozenset({"beta", "lr", "learning rate", "learning_rate", "seed", "loss_type", "batch size", "batch_size"})
 _PLACES = ("step", "epoch")
 _NUMBERED = re.compile(r"(.*[^\W\d])[-_ @]([0-9]{1,4})", re.ASCII)
-_PAIR = re.compile(r"""\s*([A-Za-z_][\w.]*)\s*=\s*("[^"]*"|'[^']*'|[^,()\[\]{}"'=]+)\s*(?:,|$)""", re.ASCII)
 _PERCENT = re.compile(r"([-+]?\d+(?:[.,]\d+)?)\s*%", re.ASCII)
 _COUNT = re.compile(
     r".*\(\s*(?:n\s*=\s*(\d[\d,]{0,9})|(\d[\d,]{0,9})\s*(?:(?:eval\w*|test)\s+)?(?:pairs|examples|samples))\s*\)\W*",
     re.IGNORECASE | re.DOTALL,
 )
 _ACCURACIES = frozenset({"accuracy", "acc", "eval accuracy", "eval_accuracy", "eval acc", "eval_acc"})
-_OF_PREFERENCES = frozenset({"beta", "β", "dpo_beta", "pref_beta", "loss_type", "pref_loss", "loss type"})
+_MARGINS = frozenset({"margin", "margins", "eval margin", "eval_margin"})
+_OF_PREFERENCES = _MARGINS | {"beta", "β", "dpo_beta", "pref_beta", "loss_type", "pref_loss", "loss type"}
 _LONGEST = 300
 
 
@@ -102,7 +102,8 @@ def _reward_accuracy(names: frozenset[str], told: Corrections) -> tuple[Correcti
         )
         return told, [note]
     note = f'"{name[:80]}" is taken for the reward accuracy, as "{beside[0][:80]}" stands beside it'
-    renamed = {name: f"eval/{ACCURACY}", **told.renamed}
+    margins = [other for other in keys if columns.bare(other).lower() in _MARGINS and other not in told.config]
+    renamed = {name: f"eval/{ACCURACY}", **dict.fromkeys(margins[:1], "eval/rewards/margins"), **told.renamed}
     return replace(told, renamed=renamed), [f'{note}; if it is another one: --map "{name[:80]}=eval/accuracy".']
 
 
@@ -197,7 +198,7 @@ def _runs(table: Table, filename: str, prefix: str, corrections: Corrections) ->
     configs, metrics = columns.by_row(found.config, len(table)), columns.by_row(found.metrics, len(table))
     count, runs, histories = _pairs(table.header), [], {}
     for number, (text, config, logged, history) in enumerate(zip(texts, configs, metrics, curves, strict=True), 1):
-        settings = _settings(table, text)
+        settings = settings_in(text, lambda cell: columns.value(table, cell))
         run = Run(
             id=f"{prefix}-{number}",
             name=_name(named, text, number, bool(settings)),
@@ -246,25 +247,9 @@ def _as_shares(metrics: dict[str, list[float | None]]) -> list[str]:
     return notes
 
 
-def _settings(table: Table, text: str) -> dict[str, Any]:
-    """The configuration in a text such as `(beta=0.1, lr_scheduler_type="linear")`; {} if it is any other text."""
-    inside = text.strip()
-    if inside.startswith("(") and inside.endswith(")"):
-        inside = inside[1:-1].strip()
-    found, place = {}, 0
-    while place < len(inside):
-        match = _PAIR.match(inside, place)
-        if match is None:
-            return {}
-        name, cell = match[1], match[2].strip()
-        found[name] = cell[1:-1] if cell[0] in "\"'" else columns.value(table, cell)
-        place = match.end()
-    return {name: value for name, value in found.items() if value is not None}
-
-
 def _name(column: str | None, text: str, number: int, is_settings: bool) -> str:
     if not text or column is None:
         return f"row {number}"
-    if is_settings:
+    if is_settings and "=" in text:
         return f"{column} {number}"
     return f"{column} {text}"[:200] if text.isdecimal() else text[:200]

@@ -21,7 +21,9 @@ MOST_COLUMNS = 2_000
 MOST_ROWS = 200_000
 MOST_CELLS = 20_000_000
 MOST_LINES = 10 * MOST_ROWS
-"""Lines of a file whose rows must be told one by one: a row may have cells of several lines."""
+"""Lines of a file: a row may have cells of several lines."""
+
+_TOO_MANY_LINES = f"The file has more than {MOST_LINES:,} lines: this is no table of runs."
 
 LONGEST_CELL = 20_000
 LONGEST_LINE = 4 * 2**20
@@ -128,6 +130,8 @@ def parse(content: bytes) -> Table:
     """The table in `content`. Raises SourceError if there is none or it is larger than the limits of this module."""
     content = _utf8(content)
     names, separator = _header(content)
+    if content.count(b"\n") > MOST_LINES:
+        raise SourceError(_TOO_MANY_LINES)
     try:
         table = _table(content, separator, len(names), 0)
     except pa.ArrowInvalid:  # a row with fewer or more cells than the header
@@ -179,7 +183,7 @@ def _rows(content: bytes, separator: str) -> Iterator[list[str]]:
             if not line:
                 return
             if number == MOST_LINES:
-                raise SourceError(f"The file has more than {MOST_LINES:,} lines: this is no table of runs.")
+                raise SourceError(_TOO_MANY_LINES)
             if len(line) > LONGEST_LINE:
                 raise SourceError(f"One line has more than {LONGEST_LINE:,} characters: this is no table of runs.")
             yield line

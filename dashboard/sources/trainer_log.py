@@ -85,7 +85,7 @@ class State:
 
         Up to our step each of its lines, of those that repeat a step the last, must be part of a row of ours.
         """
-        plans = {state.stated["max_steps"] for state in (self, lines) if state.stated.get("max_steps") is not None}
+        plans = {number(state.stated.get("max_steps")) for state in (self, lines)} - {None}
         mine: dict[float, list[Mapping[str, float]]] = defaultdict(list)
         for row in self.rows:
             mine[row["step"]].append(row)

@@ -110,8 +110,8 @@ def _runs(table: Table, found: columns.Columns, filename: str, prefix: str) -> l
         "error": [state[1] if state else None for state in states],
         "config": columns.by_row(found.config, rows),
         "metrics": columns.by_row(metrics, rows),
-        "step": list(map(_whole, _first(metrics.get("train/global_step"), calls, rows))),
-        "max_steps": list(map(_whole, found.config.get("max_steps", silent))),
+        "step": _whole_each(_first(metrics.get("train/global_step"), calls, rows)),
+        "max_steps": _whole_each(found.config.get("max_steps", silent)),
         "epoch": _first(metrics.get("train/epoch"), metrics.get("epoch"), rows),
         "n_eval": list(map(counted, metrics.get(RUNTIME, silent), metrics.get(SPEED, silent))),
         "seconds": _cells(table, "Runtime", table.number),
@@ -148,6 +148,15 @@ def _first(one: list[Any] | None, other: list[Any] | None, rows: int) -> list[An
     if one is None or other is None:
         return one or other or [None] * rows
     return [second if first is None else first for first, second in zip(one, other, strict=True)]
+
+
+def _whole_each(values: list[Any]) -> list[int | None]:
+    """`_whole` of every value, called once for all equal ones, unless a list is among them."""
+    try:
+        known = {value: _whole(value) for value in set(values)}
+    except TypeError:
+        return list(map(_whole, values))
+    return [known[value] for value in values]
 
 
 def _whole(value: Any) -> int | None:

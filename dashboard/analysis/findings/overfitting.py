@@ -70,7 +70,7 @@ def _turned(evidence: Evidence, at: At) -> Seen | None:
     """The last two evaluation losses are well above the lowest one, and the training loss went on falling."""
     curve, accuracy = series(evidence, EVAL_LOSS), series(evidence, EVAL_ACCURACY)
     values = np.asarray(curve.values, dtype=np.float64)
-    if len(values) < TURN_NEEDS or not np.isfinite(values).all():
+    if len(values) < TURN_NEEDS or not np.isfinite(values).all() or values.min() <= 0:
         return None
     low = int(values.argmin())
     lowest, last, step, end = float(values[low]), float(values[-1]), curve.steps[low], curve.steps[-1]
@@ -79,7 +79,10 @@ def _turned(evidence: Evidence, at: At) -> Seen | None:
         return None
     if not _train_fell(evidence, step) or not _beyond_chance(evidence, step, end):
         return None
-    best = accuracy.steps[int(np.argmax(accuracy.values))] if len(accuracy) else step
+    known = [
+        (value, -when) for when, value in zip(accuracy.steps, accuracy.values, strict=True) if math.isfinite(value)
+    ]
+    best = -max(known)[1] if known else step
     words = f"from {lowest:.4f} at step {step:,} to {last:.4f} at step {end:,}"
     words += f"; the accuracy was best at step {best:,}" if best != step else ""
     numbers = {"lowest": lowest, "step": step, "last": last, "last_step": end, "best_accuracy_step": best}

@@ -115,15 +115,16 @@ def _start(evidence: Evidence, at: At) -> Seen | None:
     loss, proven = curve.values[0], curve.epochs[0] == 0
     # Step 0 of a foreign log may be a first log after some training, which lowers the loss and never raises it.
     error = math.nan if due is None else (loss - due) / due
-    off = abs(error) > START_ERROR[precision] if proven else error > START_ERROR[precision]
+    off = math.isfinite(loss) and (abs(error) if proven else error) > START_ERROR[precision]
     scores = evidence.scores.get(0)
     moved = 0.0 if scores is None or not len(scores) else float(np.mean(~(np.abs(scores.h) <= START_MARGIN[precision])))
     if not off and moved <= START_MOVED:
         return None
     rewards = {f"eval/{name}": series(evidence, f"eval/{name}").values[:1].tolist() for name in (CHOSEN, REJECTED)}
-    words = f"loss {loss:.4f}" + ("" if due is None else f", due {due:.4f}")
-    words += f"; {moved:.1%} of the pairs have a margin already" if moved > START_MOVED else ""
-    return Seen(words, {"loss": loss, "due": due, "moved": moved, **rewards}, 0 if due is None else abs(error))
+    words = [f"loss {loss:.4f}" + ("" if due is None else f", due {due:.4f}")] if math.isfinite(loss) else []
+    words += [f"{moved:.1%} of the pairs have a margin already"] if moved > START_MOVED else []
+    size = abs(error) if math.isfinite(error) else 0.0
+    return Seen("; ".join(words), {"loss": loss, "due": due, "moved": moved, **rewards}, size)
 
 
 def _noisy(evidence: Evidence, at: At) -> Seen | None:
