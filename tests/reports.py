@@ -11,6 +11,13 @@ from dashboard import report
 from training.record.writer import SCORE_COLUMNS, RunWriter
 
 HOSTILE = "<img src=x onerror=alert(1)> **bold** [link](https://evil.example) `code` | \x1b[31mred \u202e"
+NAMES = (
+    "x" * 200,
+    "تجربة-النموذج-الأول",
+    "👨\u200d👩\u200d👧 family 🚀",
+    "実験その一、とても長い名前の実行で切り詰めが必要です",
+    "a\tb",
+)
 COLUMNS = ["Name", "State", "beta", "learning_rate", "eval/loss", "eval/rewards/accuracies", "eval/runtime"]
 
 

@@ -50,9 +50,14 @@ def accuracy_intervals(bars: Sequence[Bar]) -> go.Figure:
     figure.update_xaxes(tickformat=".0%")
     figure.update_yaxes(
         tickvals=list(range(len(shown))),
-        ticktext=[theme.plain(bar.name if len(bar.name) <= 28 else f"{bar.name[:27]}…") for bar in shown],
+        ticktext=[theme.plain(_short(bar.name)) for bar in shown],
         range=[len(shown) - 0.4, -0.6],
         showgrid=False,
     )
     figure.update_layout(height=90 + 26 * len(shown))
     return figure
+
+
+def _short(name: str) -> str:
+    """At most 28 characters, cut in the middle: names differ at their ends."""
+    return name if len(name) <= 28 else f"{name[:18]}…{name[-9:]}"

@@ -38,7 +38,8 @@ def columns(content: Content) -> list[Column]:
         Column(key, _title(key), 4 if key in (content.key, EVAL_LOSS) else 9 + n) for n, key in enumerate(metrics)
     ]
     found += [Column(f"config.{key}", key, 5 + n if n < 2 else 15 + n) for n, key in enumerate(content.parameters)]
-    found.append(Column("steps", "step", 14))
+    if any(line.step is not None for line in content.lines):
+        found.append(Column("steps", "step", 14))
     if any(line.run.status != "finished" for line in content.lines):
         found.append(Column("state", "state", 8, number=False))
     if len({line.group for line in content.lines}) > 1:
@@ -100,7 +101,7 @@ def _cell(line: Line, column: Column, content: Content) -> str:
         tied = _TIED if _marked(line) else ""
         return f"{tied}{rank}" if rank else tied or numbers.MISSING
     if column.id == "name":
-        return numbers.one_line(run.name)
+        return numbers.visible(run.name)
     if column.id == "interval":
         return f"{line.interval.low:.1%} – {line.interval.high:.1%}" if line.interval else numbers.MISSING
     if column.id == "steps":

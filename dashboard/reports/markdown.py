@@ -41,7 +41,7 @@ def _cell(text: str) -> str:
 def _plain(text: str, names: Collection[str]) -> str:
     """Our own sentence; others' words in it (names of runs, quoted cells) become code spans."""
     known = "|".join(map(re.escape, sorted(filter(None, map(visible, names)), key=len, reverse=True)))
-    pattern = re.compile(rf'("[^"]*"|(?<!\w)(?:{known})(?!\w))' if known else '("[^"]*")')
+    pattern = re.compile(rf'((?:"[^"]*"|(?<!\w)(?:{known})(?!\w))+)' if known else '((?:"[^"]*")+)')
     parts = pattern.split(visible(text))
     return "".join(code(part) if place % 2 else _escaped(part) for place, part in enumerate(parts))
 
