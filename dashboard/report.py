@@ -85,12 +85,14 @@ def _print(text: str) -> int:
 
 
 def _beta(text: str) -> float:
+    from dashboard.analysis.common_scale import LEAST, MOST
+
     try:
         value = float(text)
     except ValueError:
         value = 0.0
-    if not 0 < value < float("inf"):
-        raise argparse.ArgumentTypeError(f"{text!r} is no beta: a number above 0, such as 0.1, is needed")
+    if not LEAST <= value <= MOST:
+        raise argparse.ArgumentTypeError(f"{text!r} is no beta: a number from {LEAST:g} to {MOST:g}, such as 0.1")
     return value
 
 

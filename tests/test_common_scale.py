@@ -80,4 +80,4 @@ def test_the_recorded_beta_is_known_where_all_runs_that_have_one_agree():
     assert recorded_beta(study([recorded("a", 0.1), recorded("b", 0.2)])) is None
     assert recorded_beta(study([recorded("a", 0.1), recorded("b", None)])) is None
     assert recorded_beta(study([Evidence(run("a", config={"common_beta": 0.1}))])) is None
-    assert recorded_beta(study([recorded("a", "nan")])) is None
+    assert all(recorded_beta(study([recorded("a", odd)])) is None for odd in ("nan", 0.0, -0.1, 1e300))

@@ -117,7 +117,16 @@ def test_a_missing_path_a_folder_without_runs_and_a_wrong_metric_are_one_line(ex
 
 
 @pytest.mark.parametrize(
-    "wrong", [["--beta", "0"], ["--beta", "x"], ["--at", "first"], ["--map", "A"], ["--map", "=b"]]
+    "wrong",
+    [
+        ["--beta", "0"],
+        ["--beta", "x"],
+        ["--beta", "1e300"],
+        ["--beta", "nan"],
+        ["--at", "first"],
+        ["--map", "A"],
+        ["--map", "=b"],
+    ],
 )
 def test_a_wrong_argument_is_said_by_name(export, capsys, wrong):
     with pytest.raises(SystemExit) as stopped:

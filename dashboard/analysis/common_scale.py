@@ -1,6 +1,5 @@
 """Losses on one scale for all runs, from their per-pair scores: at one beta, and each at its own best."""
 
-import math
 from collections.abc import Mapping
 from dataclasses import replace
 
@@ -12,6 +11,9 @@ from training.record.history import number
 from training.record.metrics import CALIBRATED_LOSS, COMMON_BETA_LOSS
 from training.record.schema import Run
 
+LEAST, MOST = 1e-6, 1e4
+"""Betas at which a loss can be told from ln 2, and squares of losses be computed."""
+
 EVAL_COMMON, EVAL_CALIBRATED = f"eval/{COMMON_BETA_LOSS}", f"eval/{CALIBRATED_LOSS}"
 
 
@@ -19,7 +21,7 @@ def recorded_beta(study: Study) -> float | None:
     """The beta of the common-beta loss that the runs have recorded, if it is one for all that have."""
     found = {_own_beta(evidence.run) for evidence in study.values() if _has_common(evidence.run)}
     (b,) = found if len(found) == 1 else (None,)
-    return b if b is not None and 0 < b < math.inf else None
+    return b if b is not None and LEAST <= b <= MOST else None
 
 
 def with_common_scale(study: Study, b: float | None) -> Study:
