@@ -108,13 +108,12 @@ def _row(
 
 
 def _versus(item: Placed, at: At) -> str:
-    """How the run's accuracy stands against the best of its evaluation set."""
-    shares = ranking.proportions([item.run], at)
-    if not shares:
+    """How the run stands against the best of its evaluation set, by the test that the answer above names."""
+    if not ranking.proportions([item.run], at):
         return ""
-    if item.run.id == item.group.most_accurate:
+    if item.run.id == item.group.best:
         return "best"
-    return "tied" if item.run.id in item.group.tied else "lower"
+    return "tied" if item.run.id in item.group.tied else "apart"
 
 
 def _bar(accuracy: float | None, interval: Interval | None, scale: Interval) -> list[float] | None:
@@ -146,8 +145,8 @@ _TIPS = {
     "name": "Name of the run, with its colour on every chart.",
     "state": "Finished, stopped, failed or running, as its files or its source say.",
     "accuracy": f"{describe(EVAL_ACCURACY).meaning} Below it: Wilson 95% interval.",
-    "versus": "Reward accuracy against the best of the same evaluation set. Tied: the two cannot be told apart "
-    "(unpaired z test, 95%).",
+    "versus": "Against the best of the same evaluation set. Tied: not told apart by the test that the answer above names "
+    "(95%). Apart: told apart.",
     "loss": describe(EVAL_LOSS).meaning,
     "margin": describe(EVAL_MARGIN).meaning,
     "step": "Optimizer step of the evaluation shown, of the planned number.",

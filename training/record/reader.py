@@ -137,7 +137,8 @@ def read_scores(directory: Path, step: int) -> pa.Table:
     """
     path = directory / schema.SCORES / f"step-{step}.parquet"
     try:
-        with pq.ParquetFile(path) as file:  # read_table would import pyarrow.dataset, which takes longer than reading
+        # Arrow takes no path that is not UTF-8; read_table would import pyarrow.dataset, which is slow.
+        with path.open("rb") as opened, pq.ParquetFile(opened) as file:
             return file.read()
     except (OSError, pa.ArrowInvalid) as error:
         raise RecordError(f"{path} cannot be read ({error}); scored steps: {score_steps(directory)}") from error
