@@ -145,8 +145,8 @@ _TIPS = {
     "name": "Name of the run, with its colour on every chart.",
     "state": "Finished, stopped, failed or running, as its files or its source say.",
     "accuracy": f"{describe(EVAL_ACCURACY).meaning} Below it: Wilson 95% interval.",
-    "versus": "Against the best of the same evaluation set. Tied: not told apart by the test that the answer above names "
-    "(95%). Apart: told apart.",
+    "versus": "Against the best of the same evaluation set. Tied: not told apart by the test that the answer above "
+    "names (95%). Apart: told apart.",
     "loss": describe(EVAL_LOSS).meaning,
     "margin": describe(EVAL_MARGIN).meaning,
     "step": "Optimizer step of the evaluation shown, of the planned number.",
