@@ -11,8 +11,8 @@ import math
 from pathlib import Path
 
 import numpy as np
-import pyarrow as pa
 import pytest
+from reports import scores
 
 from dashboard.analysis import ranking, significance
 from dashboard.analysis.effects import effects
@@ -20,7 +20,7 @@ from dashboard.analysis.ranking import EVAL_ACCURACY, EVAL_LOSS
 from dashboard.reports import build
 from dashboard.sources.imported import Corrections
 from training.record.metrics import COMMON_BETA_LOSS
-from training.record.writer import SCORE_COLUMNS, RunWriter
+from training.record.writer import RunWriter
 
 EVAL_COMMON = f"eval/{COMMON_BETA_LOSS}"
 
@@ -398,24 +398,12 @@ def test_a_beta_in_a_folder_name_is_said_to_be_confirmed_by_the_log(tmp_path):
 
 
 def scored(folder, name, h, beta):
-    n = len(h)
-    columns = {
-        "pair_id": [f"pair {number}" for number in range(n)],
-        "chosen_logp": h - 50,
-        "rejected_logp": np.full(n, -60.0),
-        "ref_chosen_logp": np.full(n, -50.0),
-        "ref_rejected_logp": np.full(n, -60.0),
-        "chosen_tokens": np.full(n, 9),
-        "rejected_tokens": np.full(n, 9),
-        "chosen_truncated": np.full(n, False),
-        "rejected_truncated": np.full(n, False),
-    }
     metrics = {EVAL_LOSS: float(np.logaddexp(0, -beta * h).mean()), EVAL_ACCURACY: float((h > 0).mean())}
     writer = RunWriter(folder, name)
-    data = {"eval": "e" * 64, "n_eval": n, "dataset": "ours"}
+    data = {"eval": "e" * 64, "n_eval": len(h), "dataset": "ours"}
     writer.publish({"config": {"beta": beta, "loss_type": ["sigmoid"]}, "data": data})
     writer.log(10, 1.0, metrics)
-    writer.scores(10, pa.table(columns, schema=SCORE_COLUMNS))
+    writer.scores(10, scores(h))
     writer.best(10, EVAL_ACCURACY, metrics)
     writer.finish("finished")
 
