@@ -35,6 +35,40 @@ def test_more_pairs_are_asked_for_as_the_power_of_the_test_has_it():
     )
 
 
+def test_the_smallest_detectable_difference_is_told_of_the_nearest_run():
+    """88 against 80 of 200, discordant on 72; four pairs of a prompt that are alike count as one."""
+    counts = [48, 80, 40, 32]
+    a, b = np.repeat([1.0, -1.0, 1.0, -1.0], counts), np.repeat([1.0, -1.0, -1.0, 1.0], counts)
+    for pairs, prompts in [(200, None), (50, np.arange(200) // 4)]:
+        found = sure([with_scores("a", a, prompts), with_scores("b", b, prompts)], "a")
+        least = power.smallest_detectable(pairs, 0.36)
+        assert found.notes[0] == (
+            f"Smallest detectable difference between it and b, on these 200 pairs: a true difference of {least:.1%} "
+            "is shown four times in five (power 80%)."
+        ).replace("% is", " points or more is")
+
+
+def test_the_smallest_detectable_difference_of_a_loss_is_2_8_standard_errors():
+    """(1.96 + 0.8416) standard errors of the mean difference of the losses."""
+    rng = np.random.default_rng(0)
+    h, other = rng.normal(5, 20, 400), rng.normal(5, 20, 400)
+    off = np.logaddexp(0, -0.1 * h) - np.logaddexp(0, -0.1 * other)
+    best = "a" if off.mean() < 0 else "b"
+    found = sure([with_scores("a", h), with_scores("b", other)], best, EVAL_COMMON, 0.1)
+    least = 2.8016 * off.std(ddof=1) / 20
+    assert f"a true difference of {least:.3f}" in found.notes[0]
+
+
+def test_means_tell_a_smallest_detectable_difference_too():
+    """70% of 200 pairs: 13.4 points below, 56.6%, (1.96 + 0.8416)^2 (0.7 x 0.3 + 0.566 x 0.434) / 0.134^2 = 200."""
+    assert sure([Evidence(run("a", 0.7, n=200)), Evidence(run("b", 0.68, n=200))], "a").notes[0] == (
+        "Smallest detectable difference from means of 200 pairs: a true difference of 13.4 points or more is shown "
+        "four times in five (power 80%)."
+    )
+    few = sure([Evidence(run("a", 0.5, n=4)), Evidence(run("b", 0.25, n=4))], "a").notes[0]
+    assert few == "Smallest detectable difference from means of 4 pairs: none is shown four times in five (power 80%)."
+
+
 @pytest.mark.parametrize(("key", "per_prompt"), [(EVAL_ACCURACY, 1), (EVAL_COMMON, 4)])
 def test_as_many_more_pairs_as_are_asked_for_decide_in_four_of_five_samples(key, per_prompt):
     """Asked for where the difference seen is the true one, that of 40,000 pairs; then so many are drawn 40 times."""
@@ -122,7 +156,7 @@ def test_the_luck_of_the_best_is_told_for_accuracies_and_for_losses():
     for key, better, shown in [(EVAL_ACCURACY, max, r"near ([\d.]+)%"), (EVAL_COMMON, min, r"near ([\d.]+),")]:
         best = better(known, key=lambda run: known[run].run.metrics[key])
         found = certainty.certainty(known[best].run, [one.run for one in known.values()], key, "last", known, 0.1)
-        (note,) = found.notes
+        note = found.notes[-1]
         assert note.startswith(f"{best} was picked as the best of 10 by these very pairs, which flatters it")
         assert 0 < int(re.search(r"chance of (\d+)%", note)[1]) < 100
         expected, seen = float(re.search(shown, note)[1]), known[best].run.metrics[key]

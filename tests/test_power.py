@@ -66,7 +66,7 @@ def test_where_nothing_can_be_detected_that_is_said():
 
 @pytest.mark.parametrize(("n", "accuracy"), [(100, 0.65), (100, 0.9), (500, 0.65), (2000, 0.9)])
 def test_the_unpaired_difference_is_found_in_80_of_100_samples(n, accuracy):
-    """The unpaired z test of `significance.z_unpaired` on 100,000 samples."""
+    """The unpaired z test on 100,000 samples; `significance.z_unpaired`, with two pairs more, finds it in 77 to 80."""
     delta = smallest_detectable_unpaired(n, accuracy)
     rng = np.random.default_rng(2)
     x, y = rng.binomial(n, accuracy, 100_000) / n, rng.binomial(n, accuracy - delta, 100_000) / n

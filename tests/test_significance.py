@@ -11,10 +11,26 @@ from training.record.intervals import wilson
 
 
 def test_z_by_hand():
-    """p = 0.6 and 0.5 on 100: sqrt(0.24/100 + 0.25/100) = 0.07, so z = 0.1 / 0.07 = 1.4286."""
-    assert z_unpaired(Proportion(0.6, 100), Proportion(0.5, 100)) == pytest.approx(0.1 / 0.07)
-    assert z_unpaired(Proportion(1, 5), Proportion(0, 5)) == math.inf
-    assert z_unpaired(Proportion(1, 5), Proportion(1, 9)) == 0
+    """59 and 49 of 98 right, and one right and one wrong more: 0.6 and 0.5 of 100.
+
+    sqrt(0.24/100 + 0.25/100) = 0.07, so z = 0.1 / 0.07 = 1.4286. All 5 against none of 5: 6/7 and 1/7 of 7, and
+    sqrt(2 x 6/49 / 7) = 0.18704, so z = 0.71429 / 0.18704 = 3.8188.
+    """
+    assert z_unpaired(Proportion(59 / 98, 98), Proportion(0.5, 98)) == pytest.approx(0.1 / 0.07)
+    assert z_unpaired(Proportion(1, 5), Proportion(0, 5)) == pytest.approx(3.8188, abs=1e-4)
+    assert z_unpaired(Proportion(0.5, 4), Proportion(0.5, 9)) == 0
+
+
+@pytest.mark.parametrize("n", [6, 20, 100])
+def test_two_equal_runs_are_called_different_in_at_most_6_of_100_samples(n):
+    """All truths from 0.05 to 0.95; exact, over all counts: sum of P(x) P(y) where |z| is at least 1.96."""
+    counts = np.arange(n + 1)
+    told = np.array(
+        [[abs(z_unpaired(Proportion(x / n, n), Proportion(y / n, n))) >= 1.96 for y in counts] for x in counts]
+    )
+    for truth in np.linspace(0.05, 0.95, 19):
+        chance = np.array([math.comb(n, k) * truth**k * (1 - truth) ** (n - k) for k in counts])
+        assert chance @ told @ chance <= 0.06
 
 
 def test_the_tie_group_holds_the_best_and_what_is_near():

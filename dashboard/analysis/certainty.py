@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from dashboard.analysis import best_of, certainty_pairs, numbers, paired, power, ranking, significance
-from dashboard.analysis.certainty_pairs import HOPELESS, LEVEL, Certainty, cannot, each, not_proven, rounded
+from dashboard.analysis.certainty_pairs import HOPELESS, LEVEL, POWER, Certainty, cannot, each, not_proven, rounded
 from dashboard.analysis.ranking import EVAL_ACCURACY, At
 from dashboard.analysis.significance import Proportion
 from dashboard.analysis.study import Study
@@ -40,15 +40,8 @@ class _Accuracies:
         return {run: share for run, share in self.shares.items() if run != self.best}
 
     def lead(self, run: str) -> float:
-        """How far the best run is ahead of another, in standard errors.
-
-        One right and one wrong pair are added to each run (Agresti and Caffo 2000, The American Statistician 54,
-        280-288): as they are, six pairs call two equal runs different in up to 15% of samples, with these in 4%.
-        """
-        best, other = (
-            Proportion((p.value * p.n + 1) / (p.n + 2), p.n + 2) for p in (self.shares[self.best], self.shares[run])
-        )
-        return significance.z_unpaired(best, other)
+        """How far the best run is ahead of another, in standard errors."""
+        return significance.z_unpaired(self.shares[self.best], self.shares[run])
 
     @property
     def beside(self) -> str:
@@ -104,7 +97,7 @@ def _by_accuracy(found: _Accuracies, tied: frozenset[str]) -> Certainty:
     if alike:
         also = f"; {corrected} when corrected for {others} comparisons" if corrected != alike else ""
         sentence = not_proven(cannot(alike, others), f"{test}{also}{found.beside}")
-        return Certainty(f"{sentence}{_needed(found, tied)}.", tied, False, (_PAIRED, *notes))
+        return Certainty(f"{sentence}{_needed(found, tied)}.", tied, False, (*_detectable(found), _PAIRED, *notes))
     if corrected:
         why = f"by itself each of the other {others} runs is worse, but corrected for {others} comparisons"
         why = f"{why} {corrected} cannot be told apart from it"
@@ -128,6 +121,13 @@ def _needed(found: _Accuracies, tied: frozenset[str]) -> str:
         return ""
     apart = "tell it from the worst of these" if len(tied) > 2 else "tell the two apart"
     return f"; about {rounded(more)} more pairs would {apart}"
+
+
+def _detectable(found: _Accuracies) -> tuple[str, ...]:
+    """The smallest difference from the best that the means show."""
+    own, n = found.shares[found.best], min(share.n for share in found.shares.values())
+    least = power.smallest_detectable_unpaired(n, own.value, POWER, LEVEL)
+    return (certainty_pairs.detectable(f"from means of {n:,} pairs", least),)
 
 
 def _flattered(found: _Accuracies) -> tuple[str, ...]:

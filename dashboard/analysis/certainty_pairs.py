@@ -103,7 +103,7 @@ def from_pairs(best: Run, ranked: Sequence[Run], key: str, at: At, study: Study,
     if max(found.p_best[run] for run in found.others) > LEVEL:
         alike = [run for run in found.others if run in found.alike]
         sentence = not_proven(cannot(len(alike), others), f"{test}{beside}") + _needed(found, alike, names)
-        return Certainty(f"{sentence}.", found.alike, False, _luck(found))
+        return Certainty(f"{sentence}.", found.alike, False, (*_detectable(found, alike, names), *_luck(found)))
     alone = frozenset({best.id})
     if apart:
         sentence = not_proven(f"it is better than {each(others)}", f"{test}{beside}")
@@ -168,7 +168,7 @@ def _needed(found: _Compared, alike: Sequence[str], names: Mapping[str, str]) ->
 
     As many as show the difference seen here with a power of 80%.
     """
-    nearest = min(alike, key=lambda run: abs(found.lead[run]))
+    nearest = _nearest(found, alike)
     off, n = found.values(found.best.id) - found.values(nearest), int(found.known.sum())
     if abs(found.lead[nearest]) < _ROUNDING:
         return f"; on these pairs {names[nearest]} is exactly as good"
@@ -179,17 +179,43 @@ def _needed(found: _Compared, alike: Sequence[str], names: Mapping[str, str]) ->
     return f"; about {rounded(more)} more pairs would decide between it and {names[nearest]}" if more > 0 else ""
 
 
+def _nearest(found: _Compared, alike: Sequence[str]) -> str:
+    return min(alike, key=lambda run: abs(found.lead[run]))
+
+
 def _pairs_for_accuracy(off: Floats, prompts: Ints) -> float:
-    """`power.pairs_needed`, times the design effect of prompts with several pairs (Kish 1965, Survey Sampling)."""
-    design = float((paired.prompt_sums(off, prompts) ** 2).sum() / (off**2).sum())
-    return power.pairs_needed(float(off.mean()), float((off != 0).mean()), POWER, LEVEL) * max(1.0, design)
+    """`power.pairs_needed`, times the design effect."""
+    return power.pairs_needed(float(off.mean()), float((off != 0).mean()), POWER, LEVEL) * _design(off, prompts)
+
+
+def _design(off: Floats, prompts: Ints) -> float:
+    """The design effect of prompts with several pairs, at least 1 (Kish 1965, Survey Sampling)."""
+    return max(1.0, float((paired.prompt_sums(off, prompts) ** 2).sum() / (off**2).sum()))
 
 
 def _pairs_for_mean(off: Floats, prompts: Ints) -> float:
     """n ((z_alpha + z_power) error / difference)^2 with the clustered error (Miller 2024, arXiv:2411.00640, sec. 5)."""
+    return len(off) * (_least_mean(off, prompts) / float(off.mean())) ** 2
+
+
+def _least_mean(off: Floats, prompts: Ints) -> float:
+    """(z_alpha + z_power) error: the smallest mean difference that is shown with a power of 80% (as above)."""
     sums, sizes = paired.prompt_sums(off, prompts), paired.prompt_sums(np.ones_like(off), prompts)
-    mean, error = (float(part[0]) for part in paired.clustered_mean(sums[None], sizes[None]))
-    return len(off) * ((z_value(1 - LEVEL) + z_value(2 * POWER - 1)) * error / mean) ** 2
+    error = float(paired.clustered_mean(sums[None], sizes[None])[1][0])
+    return (z_value(1 - LEVEL) + z_value(2 * POWER - 1)) * error
+
+
+def _detectable(found: _Compared, alike: Sequence[str], names: Mapping[str, str]) -> tuple[str, ...]:
+    """The smallest difference that these pairs show between the best and the nearest of those alike."""
+    nearest = _nearest(found, alike)
+    off, n = found.values(found.best.id) - found.values(nearest), int(found.known.sum())
+    if not off.any():
+        return ()
+    beside = f"between it and {names[nearest]}, on these {n:,} pairs"
+    if found.key != EVAL_ACCURACY:
+        return (_shown(beside, f"a true difference of {numbers.metric(_least_mean(off, found.prompts))} or more"),)
+    pairs = round(n / _design(off, found.prompts))
+    return (detectable(beside, power.smallest_detectable(pairs, float((off != 0).mean()), POWER, LEVEL)),)
 
 
 def _luck(found: _Compared) -> tuple[str, ...]:
@@ -215,6 +241,15 @@ def not_proven(why: str, test: str) -> str:
 def each(others: int) -> str:
     """All other runs that were compared, in words."""
     return "the other run" if others == 1 else f"each of the other {others} runs"
+
+
+def detectable(where: str, least: float) -> str:
+    """The smallest difference in accuracy that is shown, in words."""
+    return _shown(where, f"a true difference of {100 * least:.1f} points or more" if np.isfinite(least) else "none")
+
+
+def _shown(where: str, what: str) -> str:
+    return f"Smallest detectable difference {where}: {what} is shown four times in five (power {POWER:.0%})."
 
 
 def cannot(alike: int, others: int) -> str:

@@ -19,8 +19,7 @@ class Answer:
 
     `details` begin with how sure it is that the best is better than the others; what follows is secondary. `base` says
     whether it is better than the base model; `proven` only if both are, and nothing is taken for granted. `tied` are
-    the runs that a test does not tell apart from the best (`certainty`), itself included. `most_accurate` is the run of
-    highest accuracy, whatever ranks the runs.
+    the runs that a test does not tell apart from the best (`certainty`), itself included.
     """
 
     name: str
@@ -29,7 +28,6 @@ class Answer:
     details: tuple[str, ...]
     warnings: tuple[str, ...]
     tied: frozenset[str]
-    most_accurate: str | None
     base: str = ""
     proven: bool = False
 
@@ -46,11 +44,8 @@ def answer(group: EvaluationSet, key: str, at: At, study: Study | None = None, b
     common-beta loss, where `key` is that.
     """
     best = ranking.winner(group.runs, key, at)
-    shares = ranking.proportions(group.runs, at)
-    most_accurate = significance.best_of(shares)
     if best is None:
-        tied = significance.tie_group(shares)
-        return Answer(group.name, None, _nothing_ranked(group.runs, key, at), (), (), tied, most_accurate)
+        return Answer(group.name, None, _nothing_ranked(group.runs, key, at), (), (), frozenset())
     known = study or {}
     sure = certainty.certainty(best, group.runs, key, at, known, b)
     evidence = known.get(best.id) or Evidence(best)
@@ -63,7 +58,7 @@ def answer(group: EvaluationSet, key: str, at: At, study: Study | None = None, b
         "" if sure.proven else assumption,
         _at(group.runs, at),
         _chosen(group.runs, at),
-        _batches(shares),
+        _batches(ranking.proportions(group.runs, at)),
         _apart(group.runs, at),
     ]
     warnings = [_scale(group.runs, key), _untrained(group.runs, at)]
@@ -74,7 +69,6 @@ def answer(group: EvaluationSet, key: str, at: At, study: Study | None = None, b
         tuple(filter(None, details)),
         tuple(filter(None, warnings)),
         sure.tied,
-        most_accurate,
         base.sentence,
         sure.proven and base.proven and not assumption,
     )
