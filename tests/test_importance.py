@@ -1,12 +1,13 @@
 """Importance is refused where chance would decide it, and nothing irrelevant is called important."""
 
 from dataclasses import replace
+from functools import cache
 
 import numpy as np
 import pytest
 
 from dashboard.analysis.hyperparameters import design
-from dashboard.analysis.importance import FEWEST, RUNS_PER_PARAMETER, _divergences, _trials, importances
+from dashboard.analysis.importance import FEWEST, RUNS_PER_PARAMETER, Importance, _divergences, _trials, importances
 from dashboard.analysis.ranking import EVAL_ACCURACY, EVAL_LOSS
 from training.record.schema import Run
 
@@ -35,6 +36,12 @@ def sweep(n: int, seed: int, weights: tuple[float, ...] = (0.8, 0.4, 0.2, 0.0), 
     ]
 
 
+@cache
+def forty() -> list[tuple[Importance, ...]]:
+    """What 16 sweeps of 40 runs find."""
+    return [importances(sweep(40, seed), "last").found for seed in range(16)]
+
+
 def test_the_first_is_named_right_in_nine_of_ten_at_the_number_that_is_asked_for():
     n = RUNS_PER_PARAMETER * len(KEYS)
     right = 0
@@ -60,31 +67,32 @@ def test_two_parameters_need_twenty():
 
 
 def test_the_planted_order_comes_out_and_twice_the_same():
-    found = importances(sweep(200, 1), "last")
+    found = importances(sweep(80, 2), "last")
     assert [one.key for one in found.found][:2] == ["learning_rate", "beta"]
     assert found.found[0].important
     assert sum(one.share for one in found.found) == pytest.approx(1)
-    assert found == importances(sweep(200, 1), "last")
+    assert found == importances(sweep(80, 2), "last")
     assert found.sentences[0].startswith("Learning rate has ")
 
 
-def test_an_interval_holds_most_of_what_other_sweeps_find():
-    shares = [importances(sweep(60, seed), "last").found[0] for seed in range(6)]
-    assert all(one.key == "learning_rate" for one in shares)
-    assert sum(one.interval.low <= 0.7 <= one.interval.high for one in shares) >= 4
+def test_an_interval_holds_its_share_and_what_such_sweeps_find_on_average():
+    """16 sweeps of 4 parameters: at a coverage of 95% fewer than 13 hold it with a probability of 0.7%."""
+    for key in KEYS:
+        found = [one for sweep in forty() for one in sweep if one.key == key]
+        average = np.mean([one.share for one in found])
+        assert all(one.interval.low <= one.share <= one.interval.high for one in found)
+        assert sum(one.interval.low <= average <= one.interval.high for one in found) >= 13
 
 
 def test_an_irrelevant_parameter_is_seldom_called_important():
-    """12 sweeps at the least number of runs: a rate of 5% gives more than 3 with a probability of 0.002."""
-    called = [
-        one.key for seed in range(12) for one in importances(sweep(40, 100 + seed), "last").found if one.important
-    ]
+    """16 sweeps at the least number of runs: a rate of 5% gives more than 3 with a probability of 0.7%."""
+    called = [one.key for sweep in forty() for one in sweep if one.important]
     assert called.count("weight_decay") <= 3
-    assert called.count("learning_rate") >= 8
+    assert called.count("learning_rate") >= 12
 
 
 def test_nothing_is_important_where_nothing_matters():
-    sweeps = [importances(sweep(40, seed, (0.0, 0.0, 0.0, 0.0)), "last").found for seed in range(8)]
+    sweeps = [importances(sweep(20, seed, (0.0, 0.0)), "last").found for seed in range(8)]
     assert sum(any(one.important for one in found) for found in sweeps) <= 2
 
 

@@ -40,8 +40,8 @@ _RESAMPLES, _PERMUTATIONS = 99, 59
 class Importance:
     """How much one hyper-parameter decides whether a run is among the best.
 
-    `share` of the sum over the hyper-parameters, in [0, 1], with its 95% bootstrap interval over configurations; `p`
-    that it is this high by chance although the metric has nothing to do with any of them.
+    `share` of the sum over the hyper-parameters, in [0, 1], with a 95% bootstrap interval over configurations of what
+    sweeps of this size find; `p` that it is this high by chance although the metric has nothing to do with any of them.
     """
 
     key: str
@@ -132,13 +132,25 @@ def _measured(columns: Sequence[Column], kept: npt.NDArray[np.bool_], outcome: F
         for trial, value in zip(trials, rng.permutation(place).tolist(), strict=True):
             trial.value = value
         highest.append(_divergences(trials, names).max())
-    low, high = np.quantile([_shares(draw) for draw in draws], (0.025, 0.975), axis=0)
+    share = _shares(found)
+    low, high = _interval(share, np.array([_shares(draw) for draw in draws]))
     above = (np.array(highest)[:, None] >= found).sum(axis=0)
     whole = [
         Importance(*row[:2], Interval(*row[2:4]), (1 + row[4]) / (1 + _PERMUTATIONS))
-        for row in zip(names, _shares(found).tolist(), low.tolist(), high.tolist(), above.tolist(), strict=True)
+        for row in zip(names, share.tolist(), low.tolist(), high.tolist(), above.tolist(), strict=True)
     ]
     return tuple(sorted(whole, key=lambda importance: -importance.share))
+
+
+def _interval(share: Floats, draws: Floats) -> tuple[Floats, Floats]:
+    """The percentile interval of `draws`, shape (resamples, k), and the same moved to have its median at the share.
+
+    Resamples have doubles, which spread the shares of parameters that matter little: by itself the first misses what
+    was found in up to 8% of sweeps, the second what sweeps find on average in up to 18%. Both together hold that in 93
+    to 100% (simulated, 60 sweeps each of 20 to 100 configurations, 2 to 4 parameters).
+    """
+    low, middle, high = np.quantile(draws, (0.025, 0.5, 0.975), axis=0)
+    return np.minimum(low, (share + low - middle).clip(0)), np.maximum(high, (share + high - middle).clip(None, 1))
 
 
 def _shares(divergences: Floats) -> Floats:

@@ -5,12 +5,13 @@ from collections.abc import Sequence
 from itertools import pairwise
 
 import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
 
 from dashboard.analysis.findings.finding import Finding
 from dashboard.analysis.findings.per_run import Check, Seen, collect
 from dashboard.analysis.logged import series, untrained
 from dashboard.analysis.ranking import EVAL_LOSS, At
-from dashboard.analysis.study import Evidence, Study
+from dashboard.analysis.study import Evidence, Floats, Study
 from training.record.history import number
 from training.record.metrics import CHOSEN, LOSS, REJECTED
 
@@ -65,12 +66,15 @@ def _spikes(evidence: Evidence, at: At) -> Seen | None:
     curve = series(evidence, "train/grad_norm")
     norms = np.asarray(curve.values, dtype=np.float64)
     known = np.isfinite(norms) & (norms > 0)
-    norms, steps = norms[known], np.asarray(curve.steps)[known]
-    if len(norms) <= SPIKE_NEEDS:
+    logs, steps = np.log(norms[known]), np.asarray(curve.steps)[known]
+    if len(logs) <= SPIKE_NEEDS:
         return None
-    high = np.flatnonzero(norms > SPIKE_RATIO * norms.min())
-    ratios = {int(steps[i]): _rise(norms[max(0, i - SPIKE_WINDOW) : i], norms[i]) for i in high if i >= SPIKE_NEEDS}
-    spikes = {step: ratio for step, ratio in ratios.items() if ratio is not None}
+    rises = logs[SPIKE_NEEDS:] - _middles(logs)
+    spikes = {
+        int(steps[i]): math.exp(rises[i - SPIKE_NEEDS])
+        for i in SPIKE_NEEDS + np.flatnonzero(rises > math.log(SPIKE_RATIO))
+        if rises[i - SPIKE_NEEDS] > SPIKE_Z * _spread(logs[max(0, i - SPIKE_WINDOW) : i])
+    }
     if not spikes:
         return None
     step = max(spikes, key=spikes.__getitem__)
@@ -78,13 +82,17 @@ def _spikes(evidence: Evidence, at: At) -> Seen | None:
     return Seen(words, {"spikes": len(spikes), "largest_step": step, "largest_ratio": spikes[step]}, spikes[step])
 
 
-def _rise(before: np.ndarray, norm: float) -> float | None:
-    """How many times the median the norm is, if that is a spike."""
-    logs = np.log(before)
-    middle = float(np.median(logs))
-    spread = MAD_TO_SD * float(np.median(np.abs(logs - middle)))
-    rise = math.log(norm) - middle
-    return math.exp(rise) if rise > max(SPIKE_Z * spread, math.log(SPIKE_RATIO)) else None
+def _middles(logs: Floats) -> Floats:
+    """From index SPIKE_NEEDS on, the median of the values before, of the last SPIKE_WINDOW if there are more."""
+    early = [np.median(logs[:i]) for i in range(SPIKE_NEEDS, min(SPIKE_WINDOW, len(logs)))]
+    if len(logs) <= SPIKE_WINDOW:
+        return np.array(early)
+    return np.concatenate([early, np.median(sliding_window_view(logs[:-1], SPIKE_WINDOW), axis=1)])
+
+
+def _spread(logs: Floats) -> float:
+    """The standard deviation as the median of the distances from the median has it."""
+    return MAD_TO_SD * float(np.median(np.abs(logs - np.median(logs))))
 
 
 def _clipped(evidence: Evidence, at: At) -> Seen | None:
