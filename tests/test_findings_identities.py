@@ -138,7 +138,18 @@ def test_a_beta_in_a_folders_name_is_said_to_be_one():
     made = run("a")
     told = found(replace(made, run=replace(made.run, notes=(note,))))
     assert list(told) == ["beta-by-name-only"]
-    assert "a (beta 0.1, confirmed by the log)" in told["beta-by-name-only"].sentence
+    assert told["beta-by-name-only"].sentence.endswith("a (beta 0.1, confirmed by the log).")
+    alone = run("b", evaluations=1)
+    told = found(replace(alone, run=replace(alone.run, notes=(note,))))
+    assert told["beta-by-name-only"].sentence.endswith(
+        "not confirmed). A name that the log does not confirm is a hint."
+    )
+
+
+def test_of_two_groups_the_runs_of_the_shared_reference_are_named():
+    other = run("c", reference=(-360.0, -400.0))
+    shared = found(run("a"), run("b", scale=2, beta=0.5), other)["same-reference"]
+    assert shared.sentence.startswith("a and b share one reference model and one evaluation set")
 
 
 def test_what_is_proven_of_beta_counts_in_every_other_finding():

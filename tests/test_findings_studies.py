@@ -99,7 +99,7 @@ def test_a_mean_of_batch_means_is_found_alone_and_its_counts_told():
     """Batches of 8 and 2, n = 10: 0.6875 = (a / 8 + b / 2) / 2 for (a, b) = (7, 1) and (3, 2)."""
     both = found(run("a", accuracy=0.6875, n=10, per_device_eval_batch_size=8))
     assert sorted(both) == ["batch-mean-accuracy", "tiny-evaluation-set"]
-    assert "a (5 or 8 of 10 pairs right). In batches of 8 so" in both["batch-mean-accuracy"].sentence
+    assert "a (5 or 8 of 10 pairs right). In batches of 8 only" in both["batch-mean-accuracy"].sentence
     assert list(found(run("a", accuracy=0.8123, n=1000))) == ["batch-mean-accuracy"]
 
 

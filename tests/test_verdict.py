@@ -31,7 +31,7 @@ def test_the_answer_is_three_sentences_with_their_numbers():
     assert others.startswith("It is not proven to be the best: 1 of the other 2 runs cannot be told apart from it")
     assert base == (
         "It is better than the base model on these pairs: 84.0% of the pairs ranked right (95% interval 81.6% to 86.1%)"
-        " against 50%, and a loss of 0.5000 against 0.6931 before training."
+        " against 50%, and a loss of 0.5000 against 0.6931 before training, if it is the sigmoid loss."
     )
 
 

@@ -18,20 +18,28 @@ def pairs_seen(run: Run) -> int | None:
     """Training pairs that the run took, repeats counted; None where its source does not tell.
 
     Steps x pairs per step; on how many devices, the environment tells, or the trainer's own summary: runtime x samples
-    per second, to within the printed digits.
+    per second, to within the printed digits. Else the training set's pairs x epochs: a smaller last batch is no step
+    of full size.
     """
     batch, devices = _batch(run), number(run.environment.get("devices"))
-    if batch is None or not run.step:
-        return None
-    if devices is not None and 1 <= devices < 1e6:
+    if batch is not None and run.step and devices is not None and 1 <= devices < 1e6:
         return run.step * batch * int(devices)
+    by_summary = _by_summary(run, batch) if batch is not None and run.step else None
+    n, epochs = training_pairs(run), run.epoch
+    if by_summary is not None or n is None or epochs is None or not 0 < epochs < 1e6:
+        return by_summary
+    return round(n * epochs)
+
+
+def _by_summary(run: Run, batch: int) -> int | None:
+    """Pairs by the trainer's summary, if they are a whole number of times what one device takes."""
     runtime, speed = (_metric(run, f"train_{name}") for name in ("runtime", "samples_per_second"))
     if runtime is None or speed is None or run.status in ("running", "failed") or not 0 < runtime * speed < 1e15:
         return None
-    times = round(runtime * speed / (run.step * batch))
+    one = (run.step or 0) * batch
+    times = round(runtime * speed / one)
     error = runtime * 0.0005 + speed * 0.00005
-    found = times * run.step * batch
-    return found if times >= 1 and abs(runtime * speed - found) <= error else None
+    return times * one if times >= 1 and abs(runtime * speed - times * one) <= error else None
 
 
 def training_pairs(run: Run) -> int | None:

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -57,7 +57,10 @@ def _from_means(best: Run, ranked: Sequence[Run], key: str, at: At) -> Certainty
     found = _Accuracies(best.id, shares, len(ranked) - len(shares))
     alone = frozenset({best.id})
     if best.id not in shares:
-        why = "it has no reward accuracy" if best.n_eval else "its number of evaluation pairs is unknown"
+        logged = ranking.finite(ranking.evaluation(best, at).get(EVAL_ACCURACY))
+        why = "it has no reward accuracy" if logged is None else f"{logged:g} is no reward accuracy from 0 to 1"
+        if not best.n_eval:
+            why = "its number of evaluation pairs is unknown"
         return Certainty(f"How sure that is cannot be told: {why}.", alone, False)
     if len(shares) < 2:
         whose = "the other run's" if found.missing == 1 else f"the other {found.missing} runs'"
@@ -66,8 +69,8 @@ def _from_means(best: Run, ranked: Sequence[Run], key: str, at: At) -> Certainty
     limit = z_value(1 - LEVEL)
     alike = frozenset(run for run in found.others if abs(found.lead(run)) < limit) | alone
     if key != EVAL_ACCURACY:
-        return Certainty(_beside_accuracy(found, key, limit), alike, False)
-    return _by_accuracy(found, alike)
+        return Certainty(_beside_accuracy(found, key, limit), alike, False, (), frozenset(shares))
+    return replace(_by_accuracy(found, alike), compared=frozenset(shares))
 
 
 def _beside_accuracy(found: _Accuracies, key: str, limit: float) -> str:

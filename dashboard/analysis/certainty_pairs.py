@@ -27,13 +27,14 @@ _ROUNDING = 1e-12
 class Certainty:
     """One sentence, what is secondary beside it, the runs that cannot be told apart from the best, itself included.
 
-    `proven` only if the best is shown to be better than each other ranked run.
+    `proven` only if the best is shown to be better than each other ranked run. `compared` are the runs tested.
     """
 
     sentence: str
     tied: frozenset[str]
     proven: bool
     notes: tuple[str, ...] = ()
+    compared: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True)
@@ -57,7 +58,7 @@ class _Compared:
     def others(self) -> list[str]:
         return [run for run in self.p if run != self.best.id]
 
-    @property
+    @cached_property
     def alike(self) -> frozenset[str]:
         """The runs that cannot be told apart from the best, itself included."""
         return frozenset({self.best.id, *(run for run in self.others if max(self.p[run], self.p_best[run]) > LEVEL)})
@@ -91,24 +92,26 @@ def from_pairs(best: Run, ranked: Sequence[Run], key: str, at: At, study: Study,
     found = _compared(best, ranked, key, at, study, b)
     if found is None:
         return None
-    names, others = {run.id: run.name for run in ranked}, len(found.others)
+    names, others, compared = {run.id: run.name for run in ranked}, len(found.others), frozenset(found.p)
     apart = len(ranked) - len(found.p)
     beside = f"; {apart} more not compared, without scores on these pairs" if apart else ""
     test = f"{found.test} on the same {found.known.sum():,} pairs, 95%"
     ahead = [run for run in found.others if found.p[run] <= LEVEL and found.lead[run] < 0]
     if ahead:
         sentence = f"By the scores of each pair it is not the best: {names[ahead[0]]} is better ({test}{beside})."
-        return Certainty(sentence, found.alike, False)
+        return Certainty(sentence, found.alike, False, (), compared)
     test += f", corrected for {others} comparisons" if others > 1 else ""
     if max(found.p_best[run] for run in found.others) > LEVEL:
         alike = [run for run in found.others if run in found.alike]
         sentence = not_proven(cannot(len(alike), others), f"{test}{beside}") + _needed(found, alike, names)
-        return Certainty(f"{sentence}.", found.alike, False, (*_detectable(found, alike, names), *_luck(found)))
+        return Certainty(
+            f"{sentence}.", found.alike, False, (*_detectable(found, alike, names), *_luck(found)), compared
+        )
     alone = frozenset({best.id})
     if apart:
         sentence = not_proven(f"it is better than {each(others)}", f"{test}{beside}")
-        return Certainty(f"{sentence}.", alone, False, _luck(found))
-    return Certainty(f"It is better than {each(others)} ({test}).", alone, True, _luck(found))
+        return Certainty(f"{sentence}.", alone, False, _luck(found), compared)
+    return Certainty(f"It is better than {each(others)} ({test}).", alone, True, _luck(found), compared)
 
 
 def _compared(best: Run, ranked: Sequence[Run], key: str, at: At, study: Study, b: float | None) -> _Compared | None:
@@ -127,8 +130,7 @@ def _compared(best: Run, ranked: Sequence[Run], key: str, at: At, study: Study, 
     lead = dict(zip(matrix.ids, (sign * matrix.difference[row]).tolist(), strict=True))
     p = dict(zip(matrix.ids, matrix.p[row].tolist(), strict=True))
     others = [run for run in matrix.ids if run != best.id]
-    alone = [ties.pairwise({best.id: same[best.id], run: same[run]}, measure, b_of) for run in others]
-    adjusted = paired.holm(np.array([1.0 if one is None else one.p[0, 1] for one in alone]))
+    adjusted = paired.holm(np.delete(matrix.alone[row], row))
     return _Compared(best, key, same, matrix.test, lead, p, dict(zip(others, adjusted.tolist(), strict=True)))
 
 

@@ -1,7 +1,8 @@
 """Which runs may be compared with each other, and by what."""
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from hashlib import blake2b
 
 from dashboard.analysis.hyperparameters import text
@@ -33,14 +34,12 @@ class EvaluationSet:
 def evaluation_sets(runs: Iterable[Run]) -> tuple[EvaluationSet, ...]:
     """The runs grouped by evaluation set, the largest group first, equal ones in order of appearance."""
     groups: dict[tuple[str, bool], list[Run]] = {}
-    names: dict[tuple[str, bool], str] = {}
     for run in runs:
         digest = pairs_hash(run)
         key = (digest, True) if digest else (f"{run.source}\0{run.n_eval}", False)
         groups.setdefault(key, []).append(run)
-        names.setdefault(key, _set_name(run))
     ordered = sorted(groups, key=lambda key: -len(groups[key]))
-    return tuple(EvaluationSet(names[key], tuple(groups[key]), key[1]) for key in ordered)
+    return tuple(EvaluationSet(_set_name(groups[key]), tuple(groups[key]), key[1]) for key in ordered)
 
 
 def pairs_hash(run: Run) -> str | None:
@@ -49,10 +48,18 @@ def pairs_hash(run: Run) -> str | None:
     return digest if isinstance(digest, str) and digest else None
 
 
-def _set_name(run: Run) -> str:
-    pairs = f"{run.n_eval:,} pairs" if run.n_eval else "unknown number of pairs"
+def _set_name(runs: Sequence[Run]) -> str:
+    """How many pairs, and of which data sets, or sources where these are not known; the first two are named."""
+    counts = sorted({run.n_eval for run in runs if run.n_eval})
+    pairs = " or ".join(f"{count:,}" for count in counts[:3]) + " pairs" if counts else "an unknown number of pairs"
+    origins = list(dict.fromkeys(map(_origin, runs)))
+    shown = origins if len(origins) <= 2 else [origins[0], f"{len(origins) - 1:,} more sources"]
+    return f"{pairs} of {' and '.join(shown)}"
+
+
+def _origin(run: Run) -> str:
     dataset = run.data.get("dataset")
-    return f"{pairs} of {dataset if isinstance(dataset, str) and dataset else run.source}"
+    return dataset if isinstance(dataset, str) and dataset else run.source
 
 
 @dataclass(frozen=True)
@@ -60,12 +67,16 @@ class Group:
     """Runs that may be compared. `id` is short and plain, the same whenever the same sources are read.
 
     `proven` if hashes or reference log-probabilities show that they belong together; else it is assumed of some.
+    `scales` says on how many scales their losses are; `recovered` has, by run id, the beta that the identity proves
+    where no source states one.
     """
 
     id: str
     label: str
     runs: tuple[Run, ...]
     proven: bool
+    scales: int = 1
+    recovered: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -84,7 +95,8 @@ def accuracy_groups(study: Study, found: References | None = None) -> tuple[Grou
     of any source and tell runs of one source apart; by the fingerprint of the reference model where a run has none; and
     last, as an assumption, by source and number of pairs. `found` are the study's references, if they are at hand.
     """
-    placed = _by_reference(study, (found or references(study)).groups)
+    known = found or references(study)
+    placed = _by_reference(study, known.groups)
     kin: dict[str, list[str]] = {}
     for run in placed:
         kin.setdefault(_kin(study[run].run), []).append(run)
@@ -95,17 +107,25 @@ def accuracy_groups(study: Study, found: References | None = None) -> tuple[Grou
             evidence.run, [study[other].run for other in like], {placed[other] for other in like}
         )
         groups.setdefault((place.pairs, place.reference), []).append((evidence.run, place.proven))
-    names = [_set_name(members[0][0]) for members in groups.values()]
+    names = [_set_name([run for run, _ in members]) for members in groups.values()]
+    count = Counter(names)
     made = [
         Group(
             "/".join(filter(None, key)),
-            name if names.count(name) == 1 or not key[1] else f"{name}, {key[1]}",
+            name if count[name] == 1 or not key[1] else f"{name}, {key[1]}",
             tuple(run for run, _ in members),
             all(proven for _, proven in members),
+            len({_loss(run, known.identities[run.id].beta)[0] for run, _ in members}),
+            _recovered([run.id for run, _ in members], known),
         )
         for (key, members), name in zip(groups.items(), names, strict=True)
     ]
     return tuple(sorted(made, key=lambda group: -len(group.runs)))
+
+
+def _recovered(runs: Iterable[str], known: References) -> dict[str, float]:
+    found = {run: known.identities[run] for run in runs}
+    return {run: one.beta for run, one in found.items() if one.stated is None and one.beta is not None}
 
 
 def _by_reference(study: Study, shared: tuple[Shared, ...]) -> dict[str, _Place]:

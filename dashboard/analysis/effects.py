@@ -69,7 +69,12 @@ class Effect:
     def _may_be_nothing(self) -> bool:
         """Whether the interval of its size holds 0, or the others explain it."""
         no_size = self.interval is not None and self.interval.low <= 0 <= self.interval.high
-        return no_size or (self.adjusted_p is not None and self.adjusted_p > LEVEL)
+        return no_size or self.explained
+
+    @property
+    def explained(self) -> bool:
+        """Whether the other hyper-parameters, held fixed, leave nothing of it that is more than chance."""
+        return self.adjusted_p is not None and self.adjusted_p > LEVEL
 
     @property
     def sentence(self) -> str:
@@ -81,6 +86,9 @@ class Effect:
         held = "" if self.adjusted is None else f"; with the others held fixed {self.adjusted:+.2f}"
         if self.untold:
             return f"{upper(name)} and {metric} ({numbers}{held}): its own effect cannot be told, for {self.untold}."
+        if self.p_corrected <= LEVEL and self.explained:
+            left = "with the others held fixed little of it is left"
+            return f"No effect of {name} on {metric} is proven: {left} ({numbers}{held})."
         if self.p_corrected > LEVEL or self._may_be_nothing:
             size, held = (self._size and f": {self._size}", held) if self.p_corrected <= LEVEL else ("", "")
             return f"No effect of {name} on {metric} is proven{size} ({numbers}{held})."
@@ -169,7 +177,7 @@ def _effect(
 def _adjusted(effect: Effect, x: Floats, target: Floats, others: Floats, sign: float) -> Effect:
     """The effect with its partial rank correlation, the other columns held fixed, where the design allows it.
 
-    Student's t of n - 2 - k degrees for k columns held (Kendall and Gibbons 1990, section 8.9).
+    Student's t of n - 2 - k degrees for k columns held (Kendall and Gibbons 1990, chapter 8).
     """
     from scipy.special import stdtr
 

@@ -172,7 +172,7 @@ def _line(points: Points) -> Estimate | None:
     """One slope, 1 / beta, through chosen and rejected with an intercept each, by least squares.
 
     Its error is the larger of what rounding can do to it and Student's t times its standard error, with 2 n - 3
-    degrees of freedom (Draper and Smith 1998, Applied Regression Analysis, sections 1.4 and 14.2). None if the bounds
+    degrees of freedom (Draper and Smith 1998, Applied Regression Analysis, chapters 1 and 14). None if the bounds
     are wider than NARROW.
     """
     x = points.rewards - points.rewards.mean(axis=1, keepdims=True)

@@ -72,7 +72,7 @@ class Importances:
         return tuple(
             f"{upper(words(one.key))} has {one.share:.1%} of the importance for being among the best {BEST_SHARE:.0%} "
             f"by {describe(self.metric).label} (95% interval {one.interval.low:.1%} to {one.interval.high:.1%})"
-            f"{'' if one.important else ', no more than chance gives'}."
+            f"{'' if one.important else ', not shown to be more than chance'}."
             for one in self.found
         )
 

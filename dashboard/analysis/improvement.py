@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from dashboard.analysis import logged, losses, significance
-from dashboard.analysis.ranking import EVAL_ACCURACY, EVAL_LOSS, At
+from dashboard.analysis.ranking import EVAL_ACCURACY, EVAL_LOSS, At, evaluation, finite
 from dashboard.analysis.study import Evidence
 from training.record.intervals import Interval, accuracy_interval, mean_interval
 
@@ -42,7 +42,9 @@ def over_base(evidence: Evidence, at: At, runs: int = 1) -> Improvement:
     """
     accuracy, span = logged.judged(evidence, EVAL_ACCURACY, at), interval(evidence, at)
     if accuracy is None:
-        return _untold("it has no reward accuracy")
+        logged_as = finite(evaluation(evidence.run, at).get(EVAL_ACCURACY))
+        why = "it has no reward accuracy" if logged_as is None else f"{logged_as:g} is no reward accuracy from 0 to 1"
+        return _untold(why)
     if not logged.REFERENCE_FREE.isdisjoint(key.rpartition("/")[2] for key in evidence.run.metrics):
         return _untold("it was trained without a reference model, and its rewards do not compare it with one")
     strict = interval(evidence, at, _strict(runs))
@@ -67,13 +69,14 @@ def _untold(why: str) -> Improvement:
 
 def _with_loss(evidence: Evidence, at: At, runs: int, right: str) -> Improvement:
     """The sentence of a run whose accuracy is above 50%: does its loss say the same?"""
-    loss, untrained = logged.judged(evidence, EVAL_LOSS, at), losses.untrained_loss(evidence.run)
+    loss, untrained = logged.judged(evidence, EVAL_LOSS, at), logged.untrained(evidence)
     better = f"It is better than the base model on these pairs by accuracy: {right}"
     if loss is None:
         return Improvement(f"{better}; it has no loss to say the same.", False)
     if untrained is None:
         return Improvement(f"{better}; what loss, now {loss:.4f}, it had before training is not known.", False)
-    against = f"against {untrained:.4f} before training"
+    assumed = ", if it is the sigmoid loss" if logged.taken_as_sigmoid(evidence) else ""
+    against = f"against {untrained:.4f} before training{assumed}"
     if losses.worse_than_untrained(evidence.run, loss):
         return Improvement(
             f"It is not proven to be better than the base model: {right}, but a loss of {loss:.4f} {against}: where it "

@@ -9,7 +9,7 @@ from statistics import fmean, median
 import numpy as np
 
 from dashboard.analysis.common_beta import losses
-from dashboard.analysis.losses import beta, loss_type, untrained_loss
+from dashboard.analysis.losses import beta, loss_hint, loss_type, untrained_loss
 from dashboard.analysis.ranking import EVAL_LOSS, At, evaluation, evaluation_step, finite
 from dashboard.analysis.study import Evidence, Floats, Scores
 from training.record.history import whole
@@ -95,8 +95,18 @@ def has_reference(evidence: Evidence) -> bool:
 
 
 def untrained(evidence: Evidence) -> float | None:
-    """The loss before training, in nats, where this is a run of DPO and its loss type says it; else None."""
-    return untrained_loss(evidence.run) if has_reference(evidence) else None
+    """The loss before training, in nats, where this is a run of DPO and its loss type says it; else None.
+
+    None also where no type is stated, and the first losses are not those of the sigmoid loss, TRL's default.
+    """
+    hint = loss_hint(evidence)
+    other = hint is not None and "sigmoid" not in hint.loss_types
+    return untrained_loss(evidence.run) if has_reference(evidence) and not other else None
+
+
+def taken_as_sigmoid(evidence: Evidence) -> bool:
+    """Whether no loss type is stated, nor shown by the first losses, so that it is only taken as TRL's default."""
+    return loss_type(evidence.run.config) is None and loss_hint(evidence) is None
 
 
 def scored(evidence: Evidence, at: At) -> Scores | None:

@@ -8,7 +8,7 @@ from typing import Any
 from dashboard.analysis.hyperparameters import text
 from dashboard.analysis.study import Evidence
 from training.record.history import number
-from training.record.metrics import LOSS
+from training.record.metrics import LOSS, MARGIN
 from training.record.schema import Run, Series
 
 UNTRAINED = math.log(2)
@@ -26,6 +26,8 @@ DEFAULTS: Mapping[str, Any] = {
 """TRL's defaults of the other arguments that change the loss."""
 
 _FAR, _NEAR_IPO = 3 * UNTRAINED, (0.5, 1.05)
+_FIRST_MARGIN, _FIRST_ERROR = 0.1, 0.03
+"""Reward margin up to which a first logged training loss tells its type, and how far, as a share, it may be off."""
 
 
 def beta(config: Mapping[str, Any]) -> float | None:
@@ -130,7 +132,8 @@ class Hint:
 def loss_hint(evidence: Evidence) -> Hint | None:
     """The loss types whose value before training the run shows, or a loss of IPO's size; None where stated or unclear.
 
-    The evaluation at step 0, and the first training step, are computed before any update.
+    The evaluation at step 0, and the first training step, are computed before any update. A first training loss of
+    later steps tells it too, while the margin is small, but proves nothing: noise could have made it.
     """
     run, scale = evidence.run, beta(evidence.run.config)
     if loss_type(run.config) is not None:
@@ -139,6 +142,9 @@ def loss_hint(evidence: Evidence) -> Hint | None:
     start = _at(evidence, "train", 1) if start is None else start
     if start is not None:
         return _start_hint(run, start)
+    found = _first_hint(evidence)
+    if found is not None:
+        return found
     first = evidence.history.get(f"eval/{LOSS}", Series())
     loss = first.values[0] if len(first) else run.metrics.get(f"eval/{LOSS}", math.nan)
     if not scale or not _ipo_sized(loss, scale):
@@ -158,9 +164,31 @@ def _ipo_sized(loss: float | None, scale: float | None) -> bool:
     return loss > _FAR and _NEAR_IPO[0] <= loss * 4 * scale * scale <= _NEAR_IPO[1]
 
 
+_KINDS = ("sigmoid", "hinge", "nca_pair", "discopop", "ipo", "sppo_hard")
+
+
+def _first_hint(evidence: Evidence) -> Hint | None:
+    """What the first logged training loss is near to, less what its margin takes off the loss at first order."""
+    run, scale = evidence.run, beta(evidence.run.config) or math.nan
+    curve = evidence.history.get(f"train/{LOSS}", Series())
+    margin = _at(evidence, "train", curve.steps[0], MARGIN) if len(curve) else None
+    if margin is None or not abs(margin) <= _FIRST_MARGIN:
+        return None
+    slopes = {"sigmoid": 0.5, "hinge": 1.0, "nca_pair": 0.25, "discopop": 0.75, "ipo": 1 / scale**2}
+    loss, starts = curve.values[0], {kind: _untrained(kind, run.config) for kind in slopes}
+    fits = tuple(
+        kind
+        for kind, start in starts.items()
+        if start is not None and abs(loss + slopes[kind] * margin - start) <= _FIRST_ERROR * start
+    )
+    if not fits:
+        return None
+    sentence = f"{run.name}'s first training loss, {loss:.4f}, is near that of the loss type {' or '.join(fits)}."
+    return Hint(fits, False, sentence)
+
+
 def _start_hint(run: Run, start: float) -> Hint | None:
-    kinds = ("sigmoid", "hinge", "nca_pair", "discopop", "ipo", "sppo_hard")
-    values = {kind: _untrained(kind, run.config) for kind in kinds}
+    values = {kind: _untrained(kind, run.config) for kind in _KINDS}
     fits = tuple(kind for kind, value in values.items() if value and abs(start - value) <= ROUNDING * max(1.0, value))
     if not fits:
         return None
@@ -168,6 +196,6 @@ def _start_hint(run: Run, start: float) -> Hint | None:
     return Hint(fits, True, sentence)
 
 
-def _at(evidence: Evidence, split: str, step: int) -> float | None:
-    series = evidence.history.get(f"{split}/{LOSS}", Series())
+def _at(evidence: Evidence, split: str, step: int, name: str = LOSS) -> float | None:
+    series = evidence.history.get(f"{split}/{name}", Series())
     return series.values[series.steps.index(step)] if step in series.steps else None

@@ -72,9 +72,10 @@ def accuracy(a: Scores, b: Scores, confidence: float = 0.95) -> Comparison:
 
     p is the exact McNemar test's where each prompt has one pair and no margin is exactly 0. Several pairs of one prompt
     are no independent evidence, and a tie makes half a difference; then the sums over each prompt, D, are tested:
-    z = (|sum D| - c) / sqrt(sum D^2) (Yang, Sun and Hardin 2010, Biometrical Journal 52, 638-652; it is McNemar's z
-    where each prompt has one pair), with the continuity correction c = 1, half as much with ties (Edwards 1948,
-    Psychometrika 13, 185-187). Below 5 prompts such a p is 1. For the interval see `_interval`.
+    z = (|sum D| - c) / sqrt(sum D^2) (Obuchowski 1998, Statistics in Medicine 17, 1495-1507, in the form of Yang, Sun
+    and Hardin 2010, Biometrical Journal 52, 638-652, without its factor (K - 1) / K of z^2 for K prompts: it is
+    McNemar's z where each prompt has one pair), with the continuity correction c = 1, half as much with ties (Edwards
+    1948, Psychometrika 13, 185-187). Below 5 prompts such a p is 1. For the interval see `_interval`.
     """
     rows = aligned(a, b)
     if rows is None:

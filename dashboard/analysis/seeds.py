@@ -8,7 +8,7 @@ from statistics import fmean
 from typing import Any
 
 from dashboard.analysis import ranking
-from dashboard.analysis.hyperparameters import SEEDS, text, varying
+from dashboard.analysis.hyperparameters import SEEDS, Design, text, varying
 from dashboard.analysis.ranking import At
 from training.record.intervals import Interval
 from training.record.schema import Run
@@ -92,10 +92,20 @@ def _seed(run: Run) -> tuple[str, ...] | None:
     return seeds if any(run.config.get(key) is not None for key in SEEDS) else None
 
 
+def known(run: Run) -> bool:
+    """Whether the run's source tells its seed."""
+    return _seed(run) is not None
+
+
 def _group(runs: tuple[Run, ...]) -> SeedGroup:
     digests = [run.data.get("eval") for run in runs]
     same = len(set(map(str, digests))) == 1 if all(digests) else None
     return SeedGroup(runs, bool(runs[0].config), same)
+
+
+def tried(rows: Design) -> int:
+    """The most seeds that any one configuration was run with; a repeat whose seed is not known may have another."""
+    return max((len({_seed(run) or (run.id,) for run in runs}) for runs in rows.runs), default=0)
 
 
 def measured(group: SeedGroup, key: str, at: At) -> SeedMean | None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Hashable, Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -62,10 +63,8 @@ def scores(step: int, table: pa.Table, prompts: Mapping[str, Hashable] | None = 
 
     Without `prompts` every pair counts as one of its own. Of a pair id that is there twice the first row counts.
     """
-    first = {pair: row for row, pair in reversed(list(enumerate(table["pair_id"].to_pylist())))}
-    rows = np.array(sorted(first.values()), dtype=np.int64)
+    pairs, rows = _first(tuple(table["pair_id"].to_pylist()))
     columns = {name: table[name].to_numpy()[rows] for name in table.column_names if name != "pair_id"}
-    pairs = tuple(sorted(first, key=first.__getitem__))
     return Scores(
         step,
         pairs,
@@ -78,6 +77,14 @@ def scores(step: int, table: pa.Table, prompts: Mapping[str, Hashable] | None = 
         columns["rejected_tokens"].astype(np.int64),
         columns["chosen_truncated"] | columns["rejected_truncated"],
     )
+
+
+@lru_cache(maxsize=64)
+def _first(ids: tuple[str, ...]) -> tuple[tuple[str, ...], Ints]:
+    """Each pair id once, and its first row; the same tuple for all runs of a study that have the same pairs."""
+    first = {pair: row for row, pair in reversed(list(enumerate(ids)))}
+    pairs = ids if len(first) == len(ids) else tuple(sorted(first, key=first.__getitem__))
+    return pairs, np.array(sorted(first.values()), dtype=np.int64)
 
 
 @dataclass(frozen=True, eq=False)

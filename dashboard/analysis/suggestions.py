@@ -7,13 +7,12 @@ from typing import Any
 
 import numpy as np
 
-from dashboard.analysis import comparability, ranking, significance
+from dashboard.analysis import comparability, ranking, seeds, significance
 from dashboard.analysis.confounding import Association, confounded
 from dashboard.analysis.effects import LEVEL, Effect, effects, outcomes
 from dashboard.analysis.hyperparameters import (
     BATCH,
     EFFECTIVE_BATCH,
-    SEEDS,
     Column,
     Design,
     design,
@@ -40,7 +39,8 @@ FALLING = 5
 RISE, TURN_NEEDS = 0.1, 4
 """Rise of the evaluation loss above its lowest, and evaluations needed: as the check of over-fitting has it."""
 
-MOST_PAIRS = 100_000
+MANY = 50
+"""Times as many pairs as there are: a difference that needs more than that hardly matters."""
 DEFAULT_SEED = 42
 """TRL's seed where none is set."""
 
@@ -98,7 +98,7 @@ class Field:
 def suggestions(study: Study, at: At, key: str | None = None, known: References | None = None) -> list[Suggestion]:
     """At most five runs that have not been tried, the most telling first; none where nothing can be said.
 
-    For the largest group of comparable runs, by `key`, or reward accuracy, or the loss where there is no accuracy.
+    For the largest group of comparable runs, by `key`, or by what the runs are ranked by where none is given.
     `known` are the study's references, if they are at hand.
     """
     known = known or references(study)
@@ -114,8 +114,7 @@ def suggestions(study: Study, at: At, key: str | None = None, known: References 
 
 def survey(study: Study, runs: Sequence[Run], at: At, key: str | None = None) -> Field | None:
     """The runs of one group made ready; None if none of them can be ranked."""
-    has_accuracy = any(EVAL_ACCURACY in ranking.evaluation(run, at) for run in runs)
-    key = key or (EVAL_ACCURACY if has_accuracy else EVAL_LOSS)
+    key = key or comparability.natural_metric(runs)
     best = ranking.winner(runs, key, at)
     if best is None:
         return None
@@ -131,15 +130,16 @@ def tried(config: Mapping[str, Any], runs: Sequence[Run]) -> bool:
 def edges(seen: Field) -> list[Edge]:
     """The numeric hyper-parameters at whose explored end the best configuration lies, the surest first.
 
-    Only where the metric gets better towards that end over all configurations (rank test, p <= 0.05 by itself): among
-    few values one of the ends is often best by chance.
+    Only where the metric gets better towards that end over all configurations (rank test, p <= 0.05 by itself, and with
+    the others held fixed where that can be told): among few values one of the ends is often best by chance.
     """
     better = 1 if describe(seen.key).better == "higher" else -1
     outcome = outcomes(seen.rows, seen.key, seen.at) * better
     found = []
     for effect in seen.effects:
         column = seen.rows.column(effect.key)
-        if column is None or column.numbers is None or effect.p > LEVEL or not np.isfinite(outcome).any():
+        shown = effect.p <= LEVEL and not effect.explained
+        if column is None or column.numbers is None or not shown or not np.isfinite(outcome).any():
             continue
         values, place = column.numbers, column.numbers[int(np.nanargmax(outcome))]
         low, high = float(np.nanmin(values)), float(np.nanmax(values))
@@ -148,16 +148,6 @@ def edges(seen: Field) -> list[Edge]:
         if distance <= EDGE and len(set(column.labels) - {None}) > 2:
             found.append(Edge(column, effect, seen.best, upward))
     return found
-
-
-def seeds_tried(rows: Design) -> int:
-    """The most seeds that any one configuration was run with; a repeat whose seed is not known may have another."""
-    return max((len(set(map(_seed, runs))) for runs in rows.runs), default=0)
-
-
-def _seed(run: Run) -> tuple[str, ...]:
-    known = any(run.config.get(key) is not None for key in SEEDS)
-    return tuple(text(run.config.get(key)) for key in SEEDS) if known else (run.id,)
 
 
 def _base(seen: Field, **changed: Any) -> dict[str, Any]:
@@ -223,10 +213,18 @@ def _evaluations(seen: Field, key: str) -> tuple[list[int], list[float]]:
     return [step for step, _ in points], [value for _, value in points]
 
 
-def _stop_early(seen: Field) -> Iterator[Suggestion]:
-    steps, losses = _evaluations(seen, EVAL_LOSS)
+def _turned(losses: Sequence[float]) -> bool:
+    """Whether the evaluation loss has risen since its lowest."""
     low = losses.index(min(losses)) if losses else 0
-    if len(losses) >= TURN_NEEDS and low <= len(losses) - 3 and min(losses[-2:]) > (1 + RISE) * losses[low]:
+    return len(losses) >= TURN_NEEDS and low <= len(losses) - 3 and min(losses[-2:]) > (1 + RISE) * losses[low]
+
+
+def _stop_early(seen: Field) -> Iterator[Suggestion]:
+    """Not where pairs are ranked worse than by chance: a shorter run would not mend that."""
+    steps, losses = _evaluations(seen, EVAL_LOSS)
+    accuracy = ranking.finite(ranking.evaluation(seen.best, seen.at).get(EVAL_ACCURACY))
+    if _turned(losses) and (accuracy is None or accuracy >= 0.5):
+        low = losses.index(min(losses))
         yield Suggestion(
             _base(seen, max_steps=steps[low]),
             f"{seen.best.name} again with max steps {steps[low]}: its evaluation loss was lowest there "
@@ -240,7 +238,7 @@ def _train_longer(seen: Field) -> Iterator[Suggestion]:
     steps, values = _evaluations(seen, seen.key)
     sign = 1 if describe(seen.key).better == "higher" else -1
     gains = np.diff(np.array(values[-FALLING:])) * sign
-    if len(values) >= FALLING and bool((gains > 0).all()):
+    if len(values) >= FALLING and bool((gains > 0).all()) and not _turned(_evaluations(seen, EVAL_LOSS)[1]):
         yield Suggestion(
             _base(seen, max_steps=2 * steps[-1]),
             f"{seen.best.name} with max steps {2 * steps[-1]}: its {describe(seen.key).label} still got better at each "
@@ -251,7 +249,7 @@ def _train_longer(seen: Field) -> Iterator[Suggestion]:
 
 
 def _second_seed(seen: Field) -> Iterator[Suggestion]:
-    if len(seen.rows.runs) > 1 and seeds_tried(seen.rows) < 2:
+    if len(seen.rows.runs) > 1 and seeds.tried(seen.rows) < 2:
         own = seen.best.config.get("seed")
         seed = (own if isinstance(own, int) else DEFAULT_SEED) + 1
         again = f"seed {seed}" if isinstance(own, int) else "another seed"
@@ -264,19 +262,23 @@ def _second_seed(seen: Field) -> Iterator[Suggestion]:
 
 
 def _more_pairs(seen: Field) -> Iterator[Suggestion]:
-    """As many pairs as tell the two highest accuracies apart, where those at hand do not."""
+    """As many pairs as tell the two most accurate configurations apart, where those at hand do not.
+
+    Not where the best run's pairs were scored: the verdict tells then how many more a paired test needs.
+    """
     shares = ranking.proportions(seen.runs, seen.at)
     first = significance.best_of(shares)
-    tied = significance.tie_group(shares) - {first}
-    if first is None or not tied:
+    alike = [runs for runs in seen.rows.runs if first in {run.id for run in runs}]
+    tied = significance.tie_group(shares) - {run.id for runs in alike for run in runs} - {first}
+    if first is None or not tied or seen.evidence.judged(seen.at) is not None:
         return
     second = max(sorted(tied), key=lambda run: shares[run].value)
     a, b = shares[first], shares[second]
     if a.value == b.value:
         return
-    needed = pairs_needed_unpaired(a.value - b.value, a.value)
+    needed = _two_digits(pairs_needed_unpaired(a.value - b.value, a.value))
     names = {run.id: run.name for run in seen.runs}
-    if a.n < needed <= MOST_PAIRS:
+    if a.n < needed <= MANY * a.n:
         yield Suggestion(
             _base(seen, max_eval_samples=needed),
             f"{names[first]} and {names[second]} on {needed:,} evaluation pairs: {a.n:,} do not tell their accuracies "
@@ -284,3 +286,9 @@ def _more_pairs(seen: Field) -> Iterator[Suggestion]:
             "fewer are enough where the scores of each pair allow a paired test.",
             "sample size of the unpaired z test (Fleiss, Levin and Paik 2003, chapter 4)",
         )
+
+
+def _two_digits(count: int) -> int:
+    """A number rounded up to two significant digits: more of them would claim to know it."""
+    unit: int = 10 ** max(0, len(str(count)) - 2)
+    return -(-count // unit) * unit

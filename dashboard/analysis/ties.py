@@ -26,10 +26,11 @@ _Upper = tuple[Ints, Ints]
 
 class Pairwise(NamedTuple):
     """Every run against every other: `ids` of K runs, (K, K) p-values adjusted by Holm over all K (K - 1) / 2 pairs of
-    runs (1 on the diagonal), and (K, K) differences in the measure, row minus column; `test` is the test's name."""
+    runs and each `alone` (1 on the diagonal), (K, K) differences in the measure, row minus column, the test's name."""
 
     ids: tuple[str, ...]
     p: Floats
+    alone: Floats
     difference: Floats
     test: str
 
@@ -134,9 +135,10 @@ def _compare(group: _Group, measure: Measure) -> Pairwise:
         p, test = _mcnemar(group.values, upper), paired.EXACT
     else:
         p, test = _clustered(group, upper), paired.CLUSTERED
-    adjusted = np.ones((len(means), len(means)))
+    adjusted, alone = np.ones((2, len(means), len(means)))
     adjusted[upper] = adjusted.T[upper] = holm(p)
-    return Pairwise(group.ids, adjusted, means[:, None] - means, test)
+    alone[upper] = alone.T[upper] = p
+    return Pairwise(group.ids, adjusted, alone, means[:, None] - means, test)
 
 
 def _mcnemar(right: Floats, upper: _Upper) -> Floats:

@@ -4,7 +4,18 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from dashboard.analysis import certainty, comparability, improvement, losses, numbers, ranking, significance
+from dashboard.analysis import (
+    budgets,
+    certainty,
+    comparability,
+    improvement,
+    logged,
+    losses,
+    numbers,
+    ranking,
+    seeds,
+    significance,
+)
 from dashboard.analysis.comparability import EvaluationSet
 from dashboard.analysis.ranking import EVAL_ACCURACY, EVAL_LOSS, At
 from dashboard.analysis.significance import Proportion
@@ -19,7 +30,7 @@ class Answer:
 
     `details` begin with how sure it is that the best is better than the others; what follows is secondary. `base` says
     whether it is better than the base model; `proven` only if both are, and nothing is taken for granted. `tied` are
-    the runs that a test does not tell apart from the best (`certainty`), itself included.
+    the runs that a test does not tell apart from the best (`certainty`), itself included; `compared` those tested.
     """
 
     name: str
@@ -30,6 +41,7 @@ class Answer:
     tied: frozenset[str]
     base: str = ""
     proven: bool = False
+    compared: frozenset[str] = frozenset()
 
     @property
     def sentences(self) -> tuple[str, ...]:
@@ -56,12 +68,13 @@ def answer(group: EvaluationSet, key: str, at: At, study: Study | None = None, b
         *sure.notes,
         improvement.UNTOLD if base.proven else "",
         "" if sure.proven else assumption,
+        _between_seeds(group.runs, key, at),
         _at(group.runs, at),
-        _chosen(group.runs, at),
+        _chosen([known.get(run.id) or Evidence(run) for run in group.runs], at),
         _batches(ranking.proportions(group.runs, at)),
         _apart(group.runs, at),
     ]
-    warnings = [_scale(group.runs, key), _untrained(group.runs, at)]
+    warnings = [_scale(group.runs, key), _untrained([known.get(run.id) or Evidence(run) for run in group.runs], at)]
     return Answer(
         group.name,
         best.id,
@@ -71,6 +84,7 @@ def answer(group: EvaluationSet, key: str, at: At, study: Study | None = None, b
         sure.tied,
         base.sentence,
         sure.proven and base.proven and not assumption,
+        sure.compared,
     )
 
 
@@ -98,8 +112,10 @@ def _scale(runs: Sequence[Run], key: str) -> str:
     return f"{scale.reason[0].upper()}{scale.reason[1:]}: eval loss is not comparable; {consequence}."
 
 
-def _untrained(runs: Sequence[Run], at: At) -> str:
-    worse = [run for run in runs if comparability.worse_than_untrained(run, ranking.evaluation(run, at).get(EVAL_LOSS))]
+def _untrained(runs: Sequence[Evidence], at: At) -> str:
+    loss = {one.run.id: ranking.evaluation(one.run, at).get(EVAL_LOSS) for one in runs}
+    known = [one.run for one in runs if logged.untrained(one) is not None]
+    worse = [run for run in known if comparability.worse_than_untrained(run, loss[run.id])]
     if not worse:
         return ""
     verb = "run is" if len(worse) == 1 else "runs are"
@@ -126,10 +142,31 @@ def _at(runs: Sequence[Run], at: At) -> str:
     return f"{whole} no best checkpoint: the last evaluation is used."
 
 
-def _chosen(runs: Sequence[Run], at: At) -> str:
-    if at == "last" or not any(run.best for run in runs):
+def _chosen(runs: Sequence[Evidence], at: At) -> str:
+    """Said unless each run with a best checkpoint is known to have been evaluated only once."""
+    chosen = (one.run.best and not (one.history and len(budgets.evaluated_steps(one)) < 2) for one in runs)
+    if at == "last" or not any(chosen):
         return ""
     return "The best of several checkpoints was chosen on these same pairs, so its accuracy is a little optimistic."
+
+
+def _between_seeds(runs: Sequence[Run], key: str, at: At) -> str:
+    """The second error of a run's metric beside that of the pairs, where a configuration has several known seeds."""
+    repeats = [group for group in seeds.groups(runs) if all(map(seeds.known, group.runs))]
+    spread = seeds.spread(repeats, key, at)
+    if spread is None:
+        return ""
+    values, unit = (spread.sd, *spread.interval, spread.least_difference()), ""
+    shown = [numbers.metric(value) for value in values]
+    if key == EVAL_ACCURACY:
+        shown, unit = [f"{100 * value:.1f}" for value in values], " points"
+    of = "one configuration" if spread.groups == 1 else f"{spread.groups} configurations"
+    how = f"{spread.freedom + spread.groups} runs of {of} differ by a standard deviation of {shown[0]}{unit}"
+    return (
+        f"The seed alone moves {numbers.label(key)}: {how} between seeds (95% interval {shown[1]} to {shown[2]}). Two "
+        f"single runs less than {shown[3]}{unit} apart may differ by their seeds alone, whatever a test on evaluation "
+        "pairs says."
+    )
 
 
 def _batches(shares: Mapping[str, Proportion]) -> str:

@@ -53,7 +53,7 @@ def check(study: Study, at: At, known: References | None = None) -> list[Finding
         Check(
             "beta-by-name-only",
             "info",
-            "Beta is stated only in the name of a folder: {runs}. A name that the log does not confirm is a hint.",
+            "Beta is stated only in the name of a folder: {runs}.",
             IDENTITY,
             _by_name(known),
         ),
@@ -102,7 +102,8 @@ def _by_name(known: References) -> Look:
             return None
         how = {"confirmed": "confirmed by the log", "refuted": "refuted by the log"}.get(found.state, "not confirmed")
         numbers = {"beta": found.stated, "state": found.state}
-        return Seen(f"beta {found.stated:g}, {how}", numbers, float(found.state == "confirmed"))
+        hint = () if found.state == "confirmed" else ("A name that the log does not confirm is a hint.",)
+        return Seen(f"beta {found.stated:g}, {how}", numbers, float(found.state == "confirmed"), hint)
 
     return look
 
@@ -188,7 +189,7 @@ def _shared(study: Study, known: References) -> Iterator[Finding]:
         confirmed = [run for run in group.runs if known.identities[run].state == "confirmed"]
         if len(runs) < 2 or not group.proven or not confirmed or all(pairs_hash(run) for run in runs):
             continue
-        who = f"{len(runs)} of {len(study)} runs" if len(runs) < len(study) else "Both runs"
+        who = enumerated([run.name for run in runs]) if len(runs) < len(study) else "Both runs"
         who = f"All {len(runs)} runs" if len(runs) == len(study) > 2 else who
         whose = "" if len(confirmed) == len(runs) else f" for {len(confirmed)} of them"
         chosen, rejected, error = group.reference.chosen, group.reference.rejected, group.reference.error

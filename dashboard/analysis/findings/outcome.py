@@ -5,8 +5,17 @@ from statistics import fmean
 from dashboard.analysis.findings.finding import Finding
 from dashboard.analysis.findings.overfitting import REVERSED_CONFIDENCE, below_chance
 from dashboard.analysis.findings.per_run import CONFIDENCE, Check, Seen, collect
-from dashboard.analysis.logged import judged, pair_losses, pairs_behind, recent, scored, series, untrained
-from dashboard.analysis.losses import loss_type, worse_than_untrained
+from dashboard.analysis.logged import (
+    judged,
+    pair_losses,
+    pairs_behind,
+    recent,
+    scored,
+    series,
+    taken_as_sigmoid,
+    untrained,
+)
+from dashboard.analysis.losses import worse_than_untrained
 from dashboard.analysis.ranking import EVAL_ACCURACY, EVAL_LOSS, At, evaluation_step
 from dashboard.analysis.significance import measured
 from dashboard.analysis.study import Evidence, Study
@@ -35,7 +44,8 @@ def _above_untrained(evidence: Evidence, at: At) -> tuple[Seen, bool] | None:
     numbers, words = {"loss": loss, "untrained": due, "interval": None}, f"{loss:.4f} against {due:.4f}"
     words += f", {loss / due:.1f} times as much" if loss >= MUCH * due else ""
     if scores is None or losses is None:
-        return Seen(words, numbers, loss / due, (MEAN_ONLY,) if loss_type(run.config) else (MEAN_ONLY, UNSTATED)), True
+        asides = (MEAN_ONLY, UNSTATED) if taken_as_sigmoid(evidence) else (MEAN_ONLY,)
+        return Seen(words, numbers, loss / due, asides), True
     interval = mean_interval(losses.tolist(), scores.prompts.tolist(), CONFIDENCE)
     if interval is None:
         return Seen(f"{words}, too few prompts for an interval", numbers, loss / due), False
@@ -54,6 +64,11 @@ def _no_better(evidence: Evidence, at: At) -> Seen | None:
 
 
 def _reversed(evidence: Evidence, at: At) -> Seen | None:
+    """At the judged evaluation or at the last one: of reversed labels the best one is the least trained."""
+    return _reversed_at(evidence, at) or _reversed_at(evidence, "last")
+
+
+def _reversed_at(evidence: Evidence, at: At) -> Seen | None:
     """Evaluation pairs are ranked worse than by chance while training pairs are ranked better than by chance."""
     shares, accuracy, n = recent(evidence, ACCURACY, at), judged(evidence, EVAL_ACCURACY, at), evidence.run.n_eval
     if not shares or accuracy is None or evaluation_step(evidence.run, at) == 0 or not below_chance(accuracy, n):

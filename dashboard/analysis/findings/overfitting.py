@@ -79,6 +79,8 @@ def _turned(evidence: Evidence, at: At) -> Seen | None:
         return None
     if not _train_fell(evidence, step) or not _beyond_chance(evidence, step, end):
         return None
+    if len(accuracy) and below_chance(accuracy.values[-1], evidence.run.n_eval):
+        return None
     known = [
         (value, -when) for when, value in zip(accuracy.steps, accuracy.values, strict=True) if math.isfinite(value)
     ]

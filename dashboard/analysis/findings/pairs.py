@@ -46,6 +46,7 @@ def _chance(evidence: Evidence, at: At) -> Seen | None:
     if low > 0.5:
         return None
     words = f"{accuracy:.1%} of {n:,} pairs, 95% interval {low:.1%} to {high:.1%}"
+    words += ", all of it below one half" if high < 0.5 else ""
     return Seen(words, {"accuracy": accuracy, "n_eval": n, "interval": [low, high]}, -accuracy)
 
 

@@ -1,6 +1,6 @@
 """What must not be concluded about hyper-parameters from these runs, or has not been tried."""
 
-from dashboard.analysis import comparability
+from dashboard.analysis import comparability, seeds
 from dashboard.analysis.confounding import LEVEL, STRENGTH, confounded
 from dashboard.analysis.findings.finding import Finding
 from dashboard.analysis.findings.per_run import LONGEST_NAME
@@ -8,7 +8,7 @@ from dashboard.analysis.hyperparameters import words
 from dashboard.analysis.ranking import At
 from dashboard.analysis.references import References
 from dashboard.analysis.study import Study
-from dashboard.analysis.suggestions import EDGE, Field, edges, seeds_tried, survey
+from dashboard.analysis.suggestions import EDGE, Field, edges, survey
 from training.record.metrics import describe
 
 
@@ -82,7 +82,7 @@ def _edges(seen: Field) -> list[Finding]:
 
 
 def _seeds(seen: Field) -> list[Finding]:
-    if len(seen.rows.runs) < 2 or seeds_tried(seen.rows) > 1:
+    if len(seen.rows.runs) < 2 or seeds.tried(seen.rows) > 1:
         return []
     return [
         Finding(
@@ -92,6 +92,6 @@ def _seeds(seen: Field) -> list[Finding]:
             f"None of the {len(seen.rows.runs)} configurations was run with two seeds: how far two runs of one "
             "configuration differ is unknown, and intervals from evaluation pairs do not include it.",
             "variance between seeds as a second source of error (Bouthillier et al. 2021, arXiv:2103.03098)",
-            {"configurations": len(seen.rows.runs), "seeds": seeds_tried(seen.rows), "needed": 2},
+            {"configurations": len(seen.rows.runs), "seeds": seeds.tried(seen.rows), "needed": 2},
         )
     ]

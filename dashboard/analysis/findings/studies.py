@@ -62,23 +62,31 @@ def check(study: Study, at: At, known: References | None = None) -> list[Finding
             _without_n,
         ),
         Check(
+            "accuracy-no-share",
+            "warning",
+            "The reward accuracy is no share from 0 to 1, and is not judged: {runs}. Divide percentages by 100.",
+            "definition: the share of right pairs",
+            _no_share,
+        ),
+        Check(
             "no-evaluation",
             "warning",
-            "A run without an evaluation cannot be compared: {runs}.",
+            "A run without an evaluation cannot be compared: {runs}. Give the trainer an eval_dataset, and set "
+            "eval_strategy.",
             "eval/ metrics of the source",
             _no_evaluation,
         ),
         Check(
             "unknown-state",
             "info",
-            "Whether a run finished is not known: {runs}. It counts as finished.",
+            "Whether a run finished is not known: {runs}. Such a run counts as finished.",
             "the state in the source",
             _unknown_state,
         ),
         Check(
             "loss-type-not-stated",
             "info",
-            "The loss type is not stated, and the size of the loss is not that of sigmoid: {runs}. It is not judged "
+            "The loss type is not stated, and the loss does not look like that of sigmoid: {runs}. It is not judged "
             "against an untrained model's.",
             "TRL's losses at log-ratios of 0: ln 2 for sigmoid, 1 / (4 beta^2) for IPO (arXiv:2310.12036)",
             _other_loss,
@@ -119,14 +127,17 @@ def _other_loss(evidence: Evidence, at: At) -> Seen | None:
 
 def _batch_mean(evidence: Evidence, at: At) -> Seen | None:
     run, accuracy = evidence.run, _judged(evidence, at)
-    if not run.n_eval or accuracy is None or exact_count(accuracy, run.n_eval) is not None:
+    count = exact_count(accuracy, run.n_eval) if accuracy is not None and run.n_eval else None
+    if not run.n_eval or accuracy is None or count == int(count or 0) or (count is not None and evidence.scores):
         return None
     size = batch_size(run)
     counts = right_counts(accuracy, run.n_eval, size) if size else ()
+    if count is not None and not counts:
+        return None
     shown = f"{_either(counts)} of {run.n_eval:,} pairs right" if counts else ""
     off = abs(accuracy * run.n_eval - round(accuracy * run.n_eval)) / run.n_eval
     numbers = {"accuracy": accuracy, "n": run.n_eval, "batch_size": size, "right": list(counts)}
-    batches = (f"In batches of {size} so many right pairs give the logged means.",) if counts else ()
+    batches = (f"In batches of {size} only these numbers of right pairs give the logged accuracy.",) if counts else ()
     return Seen(shown or f"{accuracy:.4f} of {run.n_eval:,} pairs", numbers, off, batches)
 
 
@@ -142,6 +153,13 @@ def _without_n(evidence: Evidence, at: At) -> Seen | None:
     if evidence.run.n_eval or accuracy is None:
         return None
     return Seen("", {"accuracy": accuracy}, accuracy)
+
+
+def _no_share(evidence: Evidence, at: At) -> Seen | None:
+    accuracy = finite(evaluation(evidence.run, at).get(EVAL_ACCURACY))
+    if accuracy is None or 0 <= accuracy <= 1:
+        return None
+    return Seen(f"{accuracy:g}", {"accuracy": accuracy}, abs(accuracy))
 
 
 def _no_evaluation(evidence: Evidence, at: At) -> Seen | None:

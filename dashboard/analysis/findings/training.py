@@ -78,7 +78,8 @@ def _spikes(evidence: Evidence, at: At) -> Seen | None:
     if not spikes:
         return None
     step = max(spikes, key=spikes.__getitem__)
-    words = f"{len(spikes)} logged, the largest at step {step:,}: {spikes[step]:,.0f} times the median before it"
+    where = "at" if len(spikes) == 1 else f"at {len(spikes)} logged steps, most at"
+    words = f"{where} step {step:,}: {spikes[step]:,.0f} times the median before it"
     return Seen(words, {"spikes": len(spikes), "largest_step": step, "largest_ratio": spikes[step]}, spikes[step])
 
 
