@@ -24,7 +24,7 @@ def parser() -> argparse.ArgumentParser:
     command.add_argument(
         "sources",
         nargs="+",
-        type=Path,
+        type=_path,
         metavar="SOURCE",
         help="a runs/ folder, W&B export (CSV) or offline run, TensorBoard events or scalars, trainer_state.json, "
         "any table of runs, a folder or .zip of these",
@@ -39,7 +39,7 @@ def parser() -> argparse.ArgumentParser:
         help="which evaluation of a run counts: its best (default), its last, that at the last step common to all",
     )
     command.add_argument("--beta", type=_beta, help="the beta of the common-beta loss, from per-pair scores")
-    command.add_argument("--out", type=Path, help="write the report to this file")
+    command.add_argument("--out", type=_path, help="write the report to this file")
     command.add_argument(
         "--config-column", action="append", default=[], metavar="NAME", help="this column is configuration"
     )
@@ -82,6 +82,12 @@ def _print(text: str) -> int:
     except BrokenPipeError:
         sys.stderr.close()
     return 0
+
+
+def _path(text: str) -> Path:
+    if not text:
+        raise argparse.ArgumentTypeError("a file's or folder's name is empty; the current folder is '.'")
+    return Path(text)
 
 
 def _beta(text: str) -> float:

@@ -221,3 +221,39 @@ def test_the_loss_before_training_proves_the_type(key, step, loss, kinds):
     hint = loss_hint(Evidence(Run("a", "a", "s", "unknown", config={"beta": 0.1}), history))
     assert (hint and (hint.loss_types, hint.proven)) == (kinds and (kinds, True))
     assert losses.loss_hint(Evidence(config(loss_type="sigmoid", beta=0.1), history)) is None
+
+
+@pytest.mark.parametrize(
+    ("sources", "name"),
+    [
+        (["a.csv"], "1,000 pairs of a.csv"),
+        (["a.csv", "b.csv", "a.csv"], "1,000 pairs of a.csv and b.csv"),
+        (["a.csv", "b.csv", "c.csv"], "1,000 pairs of a.csv and 2 more sources"),
+    ],
+)
+def test_a_group_is_named_after_all_its_sources(sources, name):
+    runs = [run(str(number), source=source, scale=1 + number) for number, source in enumerate(sources)]
+    (group,) = comparability.accuracy_groups(study(runs))
+    assert group.label == name
+
+
+def test_a_group_by_hash_is_named_after_its_data_and_the_number_that_some_run_tells():
+    runs = [own("a", n=None).run, own("b").run, own("c").run]
+    (group,) = comparability.evaluation_sets(runs)
+    assert group.name == "1,000 pairs of ours"
+
+
+def test_a_group_tells_on_how_many_scales_its_losses_are():
+    """Beta 0.1, 0.1 and 0.2 are two scales; the same runs at one beta are on one."""
+    for betas, scales in (((0.1, 0.1, 0.2), 2), ((0.1, 0.1, 0.1), 1)):
+        runs = [run(str(n), beta=beta, scale=1 + n, loss_type=["sigmoid"]) for n, beta in enumerate(betas)]
+        (group,) = comparability.accuracy_groups(study(runs))
+        assert group.scales == scales == len(comparability.loss_groups(study(runs)))
+
+
+def test_a_group_has_the_betas_that_are_proven_and_stated_nowhere():
+    """Run c states no beta; the reference that a and b share proves its 0.1."""
+    runs = [run("a"), run("b", scale=2), run("c", scale=3)]
+    silent = replace(runs[2].run, config={})
+    (group,) = comparability.accuracy_groups(study([*runs[:2], Evidence(silent)]))
+    assert group.recovered == {"c": pytest.approx(0.1)}

@@ -337,9 +337,28 @@ def test_a_readers_own_fault_and_a_lack_of_memory_take_nothing_else_down(tmp_pat
             raise fault
 
         monkeypatch.setitem(reading._ONE_BY_ONE, "table", fail)
-        found = reading.read([tmp_path])
+        with caplog.at_level("DEBUG"):
+            found = reading.read([tmp_path])
         assert names(found) == ["swift-1", "slow-2"]
         assert any(said in note for note in found.notes)
+    assert "Traceback" in caplog.text
+    assert {record.levelname for record in caplog.records} == {"DEBUG"}, "a terminal shows WARNING and above"
+
+
+@pytest.mark.parametrize("place", ["kind", "_calls"])
+def test_a_fault_before_any_reader_takes_nothing_else_down(tmp_path, monkeypatch, place):
+    write(tmp_path, **{"a.csv": TABLE, "b.csv": BY_HAND})
+    known = getattr(reading, place)
+
+    def fail(first: object, *more: object) -> object:
+        if "b.csv" in str(first):
+            raise KeyError("x")
+        return known(first, *more)
+
+    monkeypatch.setattr(reading, place, fail)
+    found = reading.read([tmp_path / "a.csv", tmp_path / "b.csv"])
+    assert names(found) == ["swift-1", "slow-2"]
+    assert any("b.csv cannot be read (KeyError)." in note for note in found.notes)
 
 
 def test_names_that_are_no_text_and_control_characters_come_out_printable(tmp_path):
@@ -385,3 +404,16 @@ def test_a_table_with_a_column_name_that_w_and_b_did_not_write_is_one_kept_by_ha
     found = reading.read_bytes("x.csv", b"Name,beta,accuracy (640 pairs),loss\na,0.1,82.9%,0.5\n", "k")
     assert found.runs[0].metrics == {"eval/rewards/accuracies": 0.829, "eval/loss": 0.5}
     assert found.runs[0].n_eval == 640
+
+
+@pytest.mark.parametrize(
+    ("log", "why"),
+    [
+        ([], "it was saved before the first log"),
+        ([{"step": 1, "loss": "x"}], "of its 1 entries none has step"),
+    ],
+)
+def test_a_state_without_a_value_says_why(log, why):
+    content = json.dumps({"log_history": log, "global_step": 1, "max_steps": 1, "epoch": 1.0}).encode()
+    with pytest.raises(SourceError, match=why):
+        reading.read_bytes("trainer_state.json", content, "k")

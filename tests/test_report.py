@@ -135,6 +135,14 @@ def test_a_wrong_argument_is_said_by_name(export, capsys, wrong):
     assert wrong[0] in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("arguments", [[""], ["a.csv", ""], ["a.csv", "--out", ""]])
+def test_an_empty_name_is_not_the_current_folder(capsys, arguments):
+    with pytest.raises(SystemExit) as ended:
+        report.main(arguments)
+    assert ended.value.code == 2
+    assert "a file's or folder's name is empty" in capsys.readouterr().err.splitlines()[-1]
+
+
 def test_one_bad_source_does_not_hide_a_good_one(export, tmp_path, capsys):
     found = as_json(capsys, export, tmp_path / "absent.csv")
     assert len(found["runs"]) == 4

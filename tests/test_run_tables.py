@@ -343,3 +343,13 @@ def test_a_results_table_of_a_readme_is_read_as_it_is_meant():
 
 def test_a_margin_alone_is_not_taken_for_a_reward_margin():
     assert read("run,margin,loss\na,0.5,0.6\n").runs[0].metrics == {"margin": 0.5, "eval/loss": 0.6}
+
+
+def test_a_row_whose_step_is_no_whole_number_is_left_out_and_counted():
+    """Steps 2.5, -3 and x are none; of the two rows of step 1 the later one counts: 4 of 6 rows are left out."""
+    content = b"step,eval_loss\n1,0.6\n1,0.5\n-3,0.1\n2.5,0.2\nx,0.3\n4,0.7\n"
+    found = run_tables.read(content, "one.csv", "p")
+    (run,) = found.runs
+    series = found.histories[run.id]["eval/loss"]
+    assert (list(series.steps), list(series.values)) == ([1, 4], [0.5, 0.7])
+    assert "4 rows have no step of their own and are left out." in found.notes

@@ -22,6 +22,11 @@ def rows(content: bytes) -> list[tuple[str, ...]]:
     return [found.header, *found.rows]
 
 
+def plain(found: table.Table, position: int) -> list[int | float | None] | None:
+    numbers = found.plain_numbers(position)
+    return None if numbers is None else numbers.to_pylist()
+
+
 def written(lines: list[list[str]], **options: str | int) -> bytes:
     stream = io.StringIO(newline="")
     csv.writer(stream, **options).writerows(lines)  # type: ignore[arg-type]
@@ -48,7 +53,7 @@ def test_lines_with_nothing_in_them_are_no_rows():
 def test_spaces_around_cells_are_no_part_of_them():
     found = table.parse(b"a , b\n 1 ,2 \n")
     assert (found.header, found.rows) == (("a", "b"), (("1", "2"),))
-    assert found.plain_numbers(0) == [1]
+    assert plain(found, 0) == [1]
 
 
 def test_short_rows_are_filled_and_long_ones_cut_and_both_are_counted():
@@ -62,7 +67,7 @@ def test_short_rows_are_filled_and_long_ones_cut_and_both_are_counted():
 def test_decimal_commas_are_found_with_the_separator(content):
     found = table.parse(content)
     assert found.decimal_comma
-    assert found.plain_numbers(0) == [found.number(row[0]) for row in found.rows]
+    assert plain(found, 0) == [found.number(row[0]) for row in found.rows]
 
 
 def test_a_comma_is_no_decimal_where_it_separates():
@@ -71,10 +76,10 @@ def test_a_comma_is_no_decimal_where_it_separates():
 
 def test_whole_numbers_are_int_and_a_column_with_a_fraction_is_float():
     found = table.parse(b"a,b,c,d\n1,1,1e-7,x\n-2,0.5,,1\n,,NaN,2\n")
-    assert [found.plain_numbers(position) for position in (0, 1)] == [[1, -2, None], [1.0, 0.5, None]]
-    assert all(isinstance(value, int) for value in found.plain_numbers(0)[:2])
-    assert str(found.plain_numbers(2)) == "[1e-07, None, nan]"
-    assert found.plain_numbers(3) is None
+    assert [plain(found, position) for position in (0, 1)] == [[1, -2, None], [1.0, 0.5, None]]
+    assert all(isinstance(value, int) for value in plain(found, 0)[:2])
+    assert str(plain(found, 2)) == "[1e-07, None, nan]"
+    assert plain(found, 3) is None
     assert found.numbers(3) == [None, 1.0, 2.0]
 
 
@@ -82,7 +87,7 @@ def test_whole_numbers_are_int_and_a_column_with_a_fraction_is_float():
 def test_what_is_no_number_alone_is_none_in_a_column(cell):
     found = table.from_rows(["a", "b"], [[cell, "x"], ["1", "y"]])
     assert found.numbers(0) == [None, 1.0]
-    assert found.plain_numbers(0) is None
+    assert plain(found, 0) is None
 
 
 _TEXTS = st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=8).map(str.strip)
@@ -118,8 +123,8 @@ def test_a_column_has_the_numbers_of_its_cells(lines):
     for position in range(len(found.header)):
         expected = [found.number(row[position]) for row in found.rows]
         assert str(found.numbers(position)) == str(expected)
-        plain = found.plain_numbers(position)
-        assert plain is None or str([None if value is None else float(value) for value in plain]) == str(expected)
+        numbers = plain(found, position)
+        assert numbers is None or str([None if value is None else float(value) for value in numbers]) == str(expected)
 
 
 @given(st.binary(max_size=300) | st.text('a1,;\t"\n\r -', max_size=60).map(str.encode))

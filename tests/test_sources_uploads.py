@@ -102,10 +102,21 @@ def test_a_file_at_which_a_reader_fails_is_listed_with_its_problem(tmp_path, mon
 
     Uploads(tmp_path).add("one.csv", EXPORT)
     monkeypatch.setitem(reading._ONE_BY_ONE, "runs table", broken)
-    (found,) = Uploads(tmp_path).all().values()
+    with caplog.at_level("DEBUG"):
+        (found,) = Uploads(tmp_path).all().values()
     assert found.runs == ()
     assert found.problem == "one.csv cannot be read (IndexError)."
     assert "list index out of range" in caplog.text
+    assert {record.levelname for record in caplog.records} == {"DEBUG"}
+
+
+def test_a_fault_outside_the_readers_is_a_sentence_that_names_the_file(tmp_path, monkeypatch):
+    def broken(*_):
+        raise IndexError
+
+    monkeypatch.setattr(reading, "read_bytes", broken)
+    with pytest.raises(SourceError, match=r"^one\.csv cannot be read \(IndexError\)\.$"):
+        Uploads(tmp_path).add("one.csv", EXPORT)
 
 
 def test_an_upload_folder_with_an_odd_name_or_a_dead_link_breaks_no_page(tmp_path):

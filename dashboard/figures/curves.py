@@ -114,8 +114,9 @@ def _traces(curve: Curve, name: str, dash: str, view: View) -> list[dict[str, An
 def _thinned(base: dict[str, Any], x: Floats, values: Floats) -> dict[str, Any]:
     """At most `curves.MOST_POINTS` points, as 32-bit floats: a screen shows no more, and half as much is sent."""
     kept = curves.thin(values)
-    y = np.where(np.isfinite(values[kept]), values[kept], np.nan)
-    return {**base, "x": x[kept].astype(np.float32), "y": y.astype(np.float32)}
+    with np.errstate(over="ignore"):
+        y = values[kept].astype(np.float32)
+    return {**base, "x": x[kept].astype(np.float32), "y": np.where(np.isfinite(y), y, np.nan)}
 
 
 def _style(curve: Curve, name: str, dash: str, few: bool) -> dict[str, Any]:

@@ -4,6 +4,8 @@ import html
 
 import plotly.graph_objects as go
 
+from dashboard.analysis.numbers import visible
+
 PALETTE = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#D55E00", "#56B4E9")
 """Okabe and Ito's colours that are seen on white and on black (jfly.uni-koeln.de/color, 2008)."""
 
@@ -24,8 +26,8 @@ def symbol(slot: int) -> str:
 
 
 def plain(text: str) -> str:
-    """`text` as plotly shows it letter for letter: plotly reads tags in its labels, links among them."""
-    return html.escape(text, quote=False)
+    """`text` as plotly shows it letter for letter: plotly reads tags in its labels, and JSON has no half characters."""
+    return html.escape(visible(text), quote=False)
 
 
 def _axis() -> dict[str, object]:

@@ -12,7 +12,6 @@ from dashboard.analysis.findings import checks
 from dashboard.analysis.ranking import EVAL_ACCURACY, EVAL_LOSS, At
 from dashboard.analysis.references import references
 from dashboard.analysis.study import Study
-from dashboard.analysis.verdict import Answer
 from dashboard.reports import judging, moments
 from dashboard.reports.content import Content, Line
 from dashboard.reports.judging import Judged
@@ -53,7 +52,7 @@ def build(
     loss_groups = comparability.loss_groups(study, known)
     groups = comparability.accuracy_groups(study, known)
     judged = sorted(
-        (judging.judged(group, loss_groups, sort, at, study, b) for group in groups),
+        (judging.judged(group, sort, at, study, b) for group in groups),
         key=lambda one: one.answer.best is None,
     )
     first, key = judged[0], sort or judged[0].key
@@ -64,9 +63,9 @@ def build(
         lines=lines,
         findings=tuple(checks.findings(study, at, known)),
         verdict=judging.scoped(first, len(judged)),
-        suggestions=tuple(trying.suggestions(study, at)),
+        suggestions=tuple(trying.suggestions(study, at, first.key, known)),
         importance=_importance(first.group.runs, at, first.key),
-        parameters=_parameters([line.run for line in lines]),
+        parameters=_parameters(first.group.runs, [line.run for line in lines]),
         key=key,
         at=at,
         moment=seen.words,
@@ -111,7 +110,7 @@ def _lines(judged: Sequence[Judged], loss_groups: Sequence[Group], key: str, at:
     found = []
     for one in judged:
         ordered = sorted(one.group.runs, key=lambda run: _order(run, ranks[run.id], key, scale))
-        found += [_line(run, ranks[run.id], one.answer, scale[run.id], at, study) for run in ordered]
+        found += [_line(run, ranks[run.id], one, scale[run.id], at, study) for run in ordered]
     return tuple(found)
 
 
@@ -120,17 +119,18 @@ def _order(run: Run, ranks: Mapping[str, int], key: str, scale: Mapping[str, Gro
     return group, ranks.get(key, float("inf")), ranks.get(EVAL_ACCURACY, 0)
 
 
-def _line(run: Run, ranks: Mapping[str, int], answer: Answer, losses: Group, at: At, study: Study) -> Line:
+def _line(run: Run, ranks: Mapping[str, int], among: Judged, losses: Group, at: At, study: Study) -> Line:
     return Line(
         run,
         ranking.evaluation_step(run, at),
         ranking.evaluation(run, at),
         ranks,
         improvement.interval(study[run.id], at),
-        run.id == answer.best,
-        run.id in answer.tied,
+        run.id == among.answer.best,
+        run.id in among.answer.tied,
         losses.id,
         losses.label,
+        among.group,
     )
 
 
@@ -139,8 +139,9 @@ def _importance(runs: Sequence[Run], at: At, key: str) -> tuple[str, ...]:
     return (*effect, *importance.importances(runs, at, key).sentences) if effect else ()
 
 
-def _parameters(runs: Sequence[Run]) -> tuple[str, ...]:
-    """Beta and learning rate where they are known, and what else differs."""
+def _parameters(compared: Sequence[Run], runs: Sequence[Run]) -> tuple[str, ...]:
+    """Beta and learning rate where they are known, and what else differs, first among the runs that are compared."""
     known = [key for key in ("beta", "learning_rate") if any(run.config.get(key) is not None for run in runs)]
-    others = [key for key in hyperparameters.varying(runs) if key not in (*known, "max_steps")]
+    differing = dict.fromkeys((*hyperparameters.varying(compared), *hyperparameters.varying(runs)))
+    others = [key for key in differing if key not in (*known, "max_steps")]
     return tuple([*known, *others][:_SHOWN_PARAMETERS])

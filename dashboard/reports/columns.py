@@ -13,6 +13,8 @@ from training.record.metrics import MARGIN, describe
 FEWEST = 4
 _TIED = "="
 _NAMED = 10
+_FOUND = "found"
+_PROOF = "stated nowhere, but proven by log-probabilities and rewards"
 _UNLETTERED = " Not all losses are on one scale: beta, loss type or evaluation pairs differ."
 
 
@@ -37,7 +39,10 @@ def columns(content: Content) -> list[Column]:
     found += [
         Column(key, _title(key), 4 if key in (content.key, EVAL_LOSS) else 9 + n) for n, key in enumerate(metrics)
     ]
-    found += [Column(f"config.{key}", key, 5 + n if n < 2 else 15 + n) for n, key in enumerate(content.parameters)]
+    found += [
+        Column(f"config.{key}", key, 5 + n if n < 2 else 15 + n, number=not _texts(content, key))
+        for n, key in enumerate(_parameters(content))
+    ]
     if any(line.step is not None for line in content.lines):
         found.append(Column("steps", "step", 14))
     if any(line.run.status != "finished" for line in content.lines):
@@ -65,9 +70,14 @@ def legend(content: Content, shown: Sequence[Column]) -> str:
     if not any(content.key in line.ranks for line in content.lines):
         order = f"Nothing to order by: no run is ranked by {numbers.label(content.key)}."
     tied = f" {_TIED}: not told apart from the best (95%)." if any(map(_marked, content.lines)) else ""
+    found = f" ({_FOUND}): {_PROOF}." if any(map(_recovered, content.lines)) else ""
     lettered = any(column.id == "group" for column in shown)
     groups = _groups(content) if lettered else _UNLETTERED if len(content.letters) > 1 else ""
-    return f"{order}{tied} {numbers.MISSING}: the source does not say, or not ranked.{groups}"
+    return f"{order}{tied} {numbers.MISSING}: the source does not say, or not ranked.{found}{groups}"
+
+
+def _recovered(line: Line) -> float | None:
+    return line.among.recovered.get(line.run.id)
 
 
 def _marked(line: Line) -> bool:
@@ -90,6 +100,16 @@ def _title(key: str) -> str:
     return describe(key).label if key.startswith("eval/") else key
 
 
+def _parameters(content: Content) -> Sequence[str]:
+    """The hyper-parameters, with beta where no source states it but the log-probabilities prove it."""
+    proven = any(map(_recovered, content.lines))
+    return tuple(dict.fromkeys(("beta", *content.parameters))) if proven else content.parameters
+
+
+def _texts(content: Content, key: str) -> bool:
+    return any(isinstance(line.run.config.get(key), str) for line in content.lines)
+
+
 def _known(content: Content, key: str) -> bool:
     return any(key in line.metrics for line in content.lines)
 
@@ -110,6 +130,8 @@ def _cell(line: Line, column: Column, content: Content) -> str:
         return run.status
     if column.id == "group":
         return content.letters[line.group]
+    if column.id == "config.beta" and (beta := _recovered(line)):
+        return f"{numbers.setting(beta)} ({_FOUND})"
     if column.id.startswith("config."):
         return numbers.one_line(numbers.setting(run.config.get(column.id.removeprefix("config."))))
     value = line.metrics.get(column.id)

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from dashboard.analysis import comparability, numbers, verdict
 from dashboard.analysis.common_scale import EVAL_COMMON
 from dashboard.analysis.comparability import EvaluationSet, Group
+from dashboard.analysis.hyperparameters import upper
 from dashboard.analysis.ranking import EVAL_ACCURACY, EVAL_LOSS, At
 from dashboard.analysis.study import Study
 from dashboard.analysis.verdict import Answer
@@ -43,12 +44,10 @@ class Judged:
     refused: str | None
 
 
-def judged(
-    group: Group, loss_groups: Sequence[Group], sort: str | None, at: At, study: Study, b: float | None
-) -> Judged:
+def judged(group: Group, sort: str | None, at: At, study: Study, b: float | None) -> Judged:
     """The answer by `sort`, unless that must not rank these runs; else by loss or accuracy, what can be compared."""
-    refused = None if sort is None else _refusal(group, loss_groups, sort)
-    key = sort if sort is not None and refused is None else _natural(group, loss_groups)
+    refused = None if sort is None else _refusal(group, sort)
+    key = sort if sort is not None and refused is None else _natural(group)
     answer = verdict.answer(EvaluationSet(group.label, group.runs, group.proven), key, at, study, b)
     return Judged(group, key, answer, refused)
 
@@ -58,24 +57,18 @@ def scaled(metric: str) -> bool:
     return split_key(metric)[1] in (LOSS, CHOSEN, REJECTED, MARGIN)
 
 
-def _refusal(group: Group, loss_groups: Sequence[Group], sort: str) -> str | None:
+def _refusal(group: Group, sort: str) -> str | None:
     """Why `sort` must not rank these runs: beta or loss type differs, or cannot be shown to be the same."""
     found = comparability.refusal(group.runs, sort)
-    if found is None and scaled(sort) and _scales(group, loss_groups) > 1:
+    if found is None and scaled(sort) and group.scales > 1:
         return f"Beta and loss type are not known to be the same: {sort} may be on another scale for each."
     return found
 
 
-def _scales(group: Group, loss_groups: Sequence[Group]) -> int:
-    """On how many scales these runs' losses are."""
-    inside = {run.id for run in group.runs}
-    return sum(losses.runs[0].id in inside for losses in loss_groups)
-
-
-def _natural(group: Group, loss_groups: Sequence[Group]) -> str:
+def _natural(group: Group) -> str:
     """The loss where all these runs have it on one scale, else the accuracy."""
     key = comparability.natural_metric(group.runs)
-    several = key == EVAL_LOSS and _scales(group, loss_groups) > 1
+    several = key == EVAL_LOSS and group.scales > 1
     return EVAL_ACCURACY if several and any(EVAL_ACCURACY in run.metrics for run in group.runs) else key
 
 
@@ -99,7 +92,7 @@ def told(groups: Sequence[Judged], sort: str | None) -> Iterable[str]:
             f"Runs are in {len(groups)} groups that cannot be compared with each other (other evaluation pairs, "
             f"reference or max_length); the verdict is on one of them, {first.group.label}."
         )
-    yield from (f"{one.group.label}: {one.answer.headline}" for one in groups[1 : _GROUPS + 1])
+    yield from (f"{upper(one.group.label)}: {one.answer.headline}" for one in groups[1 : _GROUPS + 1])
     yield from first.answer.details[1:]
 
 

@@ -5,6 +5,8 @@ import re
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
+from itertools import repeat
 from typing import Any
 
 import orjson
@@ -58,8 +60,8 @@ _BOOLEANS = {"true": True, "false": False}
 class Columns:
     """A table's columns by what they mean, each of shape (rows,), with None where the source is silent."""
 
-    config: dict[str, list[Any]] = field(default_factory=dict)
-    metrics: dict[str, list[float | None]] = field(default_factory=dict)
+    config: dict[str, Sequence[Any]] = field(default_factory=dict)
+    metrics: dict[str, Sequence[float | None]] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
 
 
@@ -102,7 +104,7 @@ def sort(
         told = name in corrections.metrics or (name in corrections.renamed and name not in corrections.config)
         if name in about and not told and name not in corrections.config:
             continue
-        numbers = table.numbers(where[name]) if told or (name not in corrections.config and is_metric(name)) else None
+        numbers = _numbers(table, where[name]) if told or (name not in corrections.config and is_metric(name)) else None
         if numbers is not None and (told or _mostly_numbers(table, where[name], numbers)):
             key = corrections.renamed.get(name) or vocabulary.key(bare(name), split)
             column, target = bad.metric(name, numbers, table, where[name]), found.metrics
@@ -136,7 +138,36 @@ def _renamed(pairs: list[tuple[str, str]]) -> list[str]:
     return [f"Columns read under their usual names: {told}{more}."] if pairs else []
 
 
-def _mostly_numbers(table: Table, position: int, numbers: list[float | None]) -> bool:
+class Numbers(Sequence[Any]):
+    """A column of nothing but numbers, None where empty, made Python's when one is asked for: few ever are."""
+
+    def __init__(self, cells: Any) -> None:
+        self._cells = cells
+
+    @cached_property
+    def _values(self) -> list[Any]:
+        found: list[Any] = self._cells.to_pylist()
+        return found
+
+    def __getitem__(self, row: Any) -> Any:
+        return self._values[row]
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter(self._values)
+
+    def __len__(self) -> int:
+        return len(self._cells)
+
+    def count(self, value: Any) -> int:
+        return self._cells.null_count if value is None else self._values.count(value)
+
+
+def _numbers(table: Table, position: int) -> Sequence[float | None]:
+    floats = table.floats(position)
+    return table.numbers(position) if floats is None else Numbers(floats)
+
+
+def _mostly_numbers(table: Table, position: int, numbers: Sequence[float | None]) -> bool:
     """Whether at least half of the cells that are not empty are numbers: `classification_loss` may be a switch."""
     count = len(numbers) - numbers.count(None)
     if 2 * count >= len(numbers) - table.columns[position].null_count:
@@ -183,7 +214,7 @@ class _BadCells:
         more = self._count - MOST_NOTES
         return self._notes + ([f"{more:,} more cells do not fit their columns."] if more > 0 else [])
 
-    def metric(self, name: str, numbers: list[float | None], table: Table, position: int) -> list[float | None]:
+    def metric(self, name: str, numbers: Sequence[float | None], table: Table, position: int) -> Sequence[float | None]:
         """The numbers as they are, every cell that is none noted: empty = not logged, NaN = diverged."""
         if numbers.count(None) > table.columns[position].null_count:
             for row, (number, cell) in enumerate(zip(numbers, table.texts(position), strict=True)):
@@ -191,11 +222,11 @@ class _BadCells:
                     self._add(row, name, cell, "is no number; it is left out")
         return numbers
 
-    def config(self, name: str, table: Table, position: int) -> list[Any]:
+    def config(self, name: str, table: Table, position: int) -> Sequence[Any]:
         """The values of a configuration column. In a column of numbers a text that is no usual word is left out."""
         numbers = table.plain_numbers(position)
         if numbers is not None:
-            return numbers
+            return Numbers(numbers)
         values = table.each(position, lambda cell: value(table, cell))
         kinds = Counter(map(type, values))
         of_numbers = kinds[int] + kinds[float] > kinds[str]
@@ -215,7 +246,7 @@ class Row(Mapping[str, Any]):
 
     __slots__ = ("_columns", "_row")
 
-    def __init__(self, columns: Mapping[str, list[Any]], row: int) -> None:
+    def __init__(self, columns: Mapping[str, Sequence[Any]], row: int) -> None:
         self._columns, self._row = columns, row
 
     def __getitem__(self, name: str) -> Any:
@@ -235,6 +266,6 @@ class Row(Mapping[str, Any]):
         return repr(dict(self))
 
 
-def by_row(columns: Mapping[str, list[Any]], rows: int) -> list[Row]:
+def by_row(columns: Mapping[str, Sequence[Any]], rows: int) -> list[Row]:
     """Per row what it has."""
-    return [Row(columns, row) for row in range(rows)]
+    return list(map(Row, repeat(columns), range(rows)))

@@ -73,6 +73,8 @@ def read(paths: Sequence[Path], corrections: Corrections = NO_CORRECTIONS) -> Im
             parts.append(_read(source, corrections))
         except SourceError as problem:
             notes.append(str(problem))
+        except Exception as error:
+            notes.append(fault(str(path), error))
     if not parts:
         raise SourceError(" ".join(notes[:_SHOWN]))
     found = joining.joined(parts)
@@ -132,6 +134,8 @@ def _read(source: _Source, corrections: Corrections) -> Imported:
                 kinds[kind(file, source.alone)].append(file)
             except SourceError as problem:
                 problems.append(str(problem))
+            except Exception as error:
+                problems.append(fault(str(file.path), error))
     parts = [part for file, call in _calls(source, ours, kinds, corrections) for part in _attempt(file, call, problems)]
     if not any(part.runs for part in parts):
         parts += _in_prose(source, kinds["prose"], corrections)
@@ -204,12 +208,17 @@ def _attempt(file: File, call: _Call, problems: list[str]) -> list[Imported]:
     except SourceError as problem:
         named = file.path.name in str(problem)
         problems.append(str(problem) if named else f"{file.path}: {problem}")
-    except MemoryError:
-        problems.append(f"{file.path} needs more memory than there is.")
-    except Exception as error:  # a reader's own fault: no file may take the others down
-        _LOG.exception("a source cannot be read")
-        problems.append(f"{file.path} cannot be read ({type(error).__name__}).")
+    except Exception as error:  # no file may take the others down
+        problems.append(fault(str(file.path), error))
     return []
+
+
+def fault(name: str, error: Exception) -> str:
+    """What the user is told where a reader fails; how it came to that is for a log at level DEBUG only."""
+    _LOG.debug("%s cannot be read", name, exc_info=error)
+    if isinstance(error, MemoryError):
+        return f"{name} needs more memory than there is."
+    return f"{name} cannot be read ({type(error).__name__})."
 
 
 def _prefix(source: _Source, part: str) -> str:

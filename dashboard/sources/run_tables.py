@@ -13,6 +13,7 @@ import pyarrow.compute as pc
 from dashboard.sources import columns, headers, markdown_tables, vocabulary
 from dashboard.sources.evaluated import pairs
 from dashboard.sources.imported import NO_CORRECTIONS, Corrections, Imported, SourceError, with_evaluations
+from dashboard.sources.points import whole
 from dashboard.sources.settings import settings_in
 from dashboard.sources.table import Table, from_rows, header, parse
 from dashboard.sources.wandb_runs import about_names, about_rows
@@ -147,7 +148,7 @@ def _one_run(table: Table, filename: str, prefix: str, corrections: Corrections)
             notes.append("Epochs are not whole: the rows are numbered instead.")
             steps = [float(row) for row in range(1, len(table) + 1)]
     points = [(step, epoch, row) for row, (step, epoch) in enumerate(zip(steps, epochs, strict=True))]
-    rows = {int(step): (epoch, row) for step, epoch, row in points if step is not None and 0 <= step < 2**62}
+    rows = {at: (epoch, row) for step, epoch, row in points if (at := whole(step)) is not None and at >= 0}
     if len(rows) < len(table):
         notes.append(f"{len(table) - len(rows)} rows have no step of their own and are left out.")
     history = {
@@ -236,7 +237,7 @@ def _about_numbers(numbered: Mapping[str, Mapping[int, str]]) -> list[str]:
     return [f"Columns such as {shown} are read as a curve over evaluations: the number is taken as epoch and step."]
 
 
-def _as_shares(metrics: dict[str, list[float | None]]) -> list[str]:
+def _as_shares(metrics: dict[str, Sequence[float | None]]) -> list[str]:
     """Turns accuracies given in percent into shares, as no share is above 1; and a note for each."""
     notes = []
     for key, values in metrics.items():

@@ -73,25 +73,25 @@ class Table:
 
     def numbers(self, position: int) -> list[float | None]:
         """`number` of every cell of a column, shape (rows,)."""
-        found = _cast(self._with_points(position), pa.float64())
+        found = self.floats(position)
         return self.each(position, self.number) if found is None else found.to_pylist()
+
+    def floats(self, position: int) -> Any:
+        """A column as an Arrow array of floats, null where empty; None if it has any other text."""
+        return _cast(self._with_points(position), pa.float64())
 
     def each(self, position: int, read: Callable[[str], Any]) -> list[Any]:
         """`read` of every cell of a column, shape (rows,), called once for all equal cells; None for an empty one."""
-        codes = self.columns[position].dictionary_encode(null_encoding="encode")
+        codes = self.columns[position].combine_chunks().dictionary_encode(null_encoding="encode")
         known = [None if cell is None else read(cell) for cell in codes.dictionary.to_pylist()]
         return [known[code] for code in codes.indices.to_pylist()]
 
-    def plain_numbers(self, position: int) -> list[Any] | None:
-        """A column with nothing but numbers: int if all are written so, else float; None if it has any other text."""
-        cells = self._with_points(position)
-        floats = _cast(cells, pa.float64())
-        if floats is None:
-            return None
-        are_whole = pc.all(pc.equal(pc.floor(floats), floats)).as_py()
-        whole = _cast(cells, pa.int64()) if are_whole else None
-        found: list[Any] = (floats if whole is None else whole).to_pylist()
-        return found
+    def plain_numbers(self, position: int) -> Any:
+        """`floats`, or an Arrow array of whole numbers if all are written so."""
+        floats = self.floats(position)
+        are_whole = floats is not None and pc.all(pc.equal(pc.floor(floats), floats)).as_py()
+        whole = _cast(self._with_points(position), pa.int64()) if are_whole else None
+        return floats if whole is None else whole
 
     def _with_points(self, position: int) -> Any:
         cells = self.columns[position]
@@ -217,11 +217,10 @@ def _separator(content: bytes) -> str:
 
 def _table(content: bytes, separator: str, width: int, ragged: int) -> Table:
     """The table whose header is the first row with anything in it. Raises ArrowInvalid if a row is not `width` long."""
-    read = _columns(content, separator, width)
-    filled = _any_filled(read)
+    columns = _columns(content, separator, width)
+    filled = _any_filled(columns)
     if not pc.all(filled).as_py():
-        read = [column.filter(filled) for column in read]
-    columns = [pc.utf8_trim_whitespace(column.combine_chunks()) for column in read]
+        columns = [column.filter(filled) for column in columns]
     longest = max(pc.max(pc.utf8_length(column)).as_py() or 0 for column in columns)
     if longest > LONGEST_CELL:
         raise SourceError(f"One cell has {longest:,} characters, the limit is {LONGEST_CELL:,}: this is no runs table.")
@@ -231,7 +230,7 @@ def _table(content: bytes, separator: str, width: int, ragged: int) -> Table:
 
 
 def _columns(content: bytes, separator: str, width: int) -> list[Any]:
-    """All rows, the header's too, by columns; read block by block, so that no file is read far beyond the limits."""
+    """All rows, the header's too, by columns, trimmed; by blocks, so that no file is read far beyond the limits."""
     names = [str(position) for position in range(width)]
     reader = arrow_csv.open_csv(
         pa.BufferReader(content),
@@ -243,7 +242,7 @@ def _columns(content: bytes, separator: str, width: int) -> list[Any]:
     )
     batches, rows = [], 0
     for batch in reader:
-        batches.append(batch)
+        batches.append(pa.record_batch([pc.utf8_trim_whitespace(cells) for cells in batch.columns], reader.schema))
         rows += len(batch)
         _check_size(rows - 1, width)
     return list(pa.Table.from_batches(batches, reader.schema).columns)

@@ -138,9 +138,8 @@ def parse(file: File) -> State:
     ]
     rows = [row for row in rows if row.keys() - _NO_METRIC]
     if not rows:
-        raise SourceError(
-            f"{file.path} is a trainer's state without a logged value: it was saved before the first log."
-        )
+        why = f"of its {len(log):,} entries none has step and number" if log else "it was saved before the first log"
+        raise SourceError(f"{file.path} is a trainer's state without a logged value: {why}.")
     return State(
         file, {name: value for name, value in stated.items() if name != "log_history"}, rows, len(log) - len(rows)
     )

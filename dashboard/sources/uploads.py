@@ -1,7 +1,6 @@
 """Uploaded files, kept as they are under runs/.shared/uploads/<content hash>/, so that they survive a restart."""
 
 import hashlib
-import logging
 import re
 import shutil
 import tempfile
@@ -18,7 +17,6 @@ from training.record.schema import SHARED, History, Run
 LARGEST = 24 * 2**20
 """Bytes of one file."""
 
-_LOG = logging.getLogger(__name__)
 _HASH = re.compile(r"[0-9a-f]{16}")
 
 
@@ -53,8 +51,7 @@ def _parse(content: bytes, name: str) -> Upload:
     except SourceError:
         raise
     except Exception as error:
-        _LOG.exception("upload %s cannot be read", digest)
-        raise SourceError(f"The file cannot be read ({type(error).__name__}).") from error
+        raise SourceError(reading.fault(name, error)) from error
     return Upload(digest, name, found.runs, found.notes, histories=found.histories)
 
 

@@ -2,11 +2,11 @@
 
 import gc
 import math
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import MISSING, fields
 from datetime import UTC, datetime
+from itertools import repeat
 from typing import Any
 
 from dashboard.sources import columns
@@ -34,11 +34,7 @@ _STATUS: Mapping[str, Status] = {
 }
 _ERRORS = ("crashed", "failed")
 _NOTHING: Mapping[str, Any] = {}
-_DEFAULTS: Mapping[str, Any] = {
-    **{field.name: field.default for field in fields(Run) if field.default is not MISSING},
-    **{field.name: field.default_factory() for field in fields(Run) if field.default_factory is not MISSING},
-}
-"""Of the fields that a table does not tell; their mappings, which nobody may write, are shared by all runs."""
+"""Of what a table does not tell, for all runs."""
 
 
 def read(content: bytes, filename: str, prefix: str, corrections: Corrections = NO_CORRECTIONS) -> Imported:
@@ -101,31 +97,44 @@ def _runs(table: Table, found: columns.Columns, filename: str, prefix: str) -> l
     silent = [None] * rows
     states = _cells(table, STATE, _state)
     calls = [count or None for count in metrics.get("_step", silent)]
-    numbers = range(1, rows + 1)
-    values = {
-        "id": [f"{prefix}-{number}" for number in numbers],
-        "name": list(map(_name, _cells(table, NAME, lambda cell: cell[:200]), numbers)),
-        "source": [filename] * rows,
-        "status": [state[0] if state else "unknown" for state in states],
-        "error": [state[1] if state else None for state in states],
-        "config": columns.by_row(found.config, rows),
-        "metrics": columns.by_row(metrics, rows),
-        "step": _whole_each(_first(metrics.get("train/global_step"), calls, rows)),
-        "max_steps": _whole_each(found.config.get("max_steps", silent)),
-        "epoch": _first(metrics.get("train/epoch"), metrics.get("epoch"), rows),
-        "n_eval": list(map(counted, metrics.get(RUNTIME, silent), metrics.get(SPEED, silent))),
-        "seconds": _cells(table, "Runtime", table.number),
-        "sweep": _cells(table, "Sweep", lambda cell: cell[:200]),
-        "created": _cells(table, "Created", _seconds),
-        "notes": [note or () for note in _cells(table, NOTES, lambda cell: (cell[:500],) if cell != "-" else ())],
-        "environment": [ident or _NOTHING for ident in _cells(table, RUN_ID, lambda cell: {WANDB_ID: cell})],
-    }
-    values |= {name: [default] * rows for name, default in _DEFAULTS.items() if name not in values}
-    return [_run(dict(zip(values, row, strict=True))) for row in zip(*values.values(), strict=True)]
+    names = table.texts(table.header.index(NAME))
+    notes = _cells(table, NOTES, lambda cell: (cell[:500],) if cell != "-" else ())
+    nothing = [_NOTHING] * rows
+    return _of_columns(
+        {
+            "id": [f"{prefix}-{number}" for number in range(1, rows + 1)],
+            "name": [name[:200] or f"row {number}" for number, name in enumerate(names, 1)],
+            "source": [filename] * rows,
+            "status": [state[0] if state else "unknown" for state in states],
+            "error": [state[1] if state else None for state in states],
+            "config": columns.by_row(found.config, rows),
+            "metrics": columns.by_row(metrics, rows),
+            "best": nothing,
+            "step": _whole_each(_first(metrics.get("train/global_step"), calls, rows)),
+            "max_steps": _whole_each(found.config.get("max_steps", silent)),
+            "epoch": _first(metrics.get("train/epoch"), metrics.get("epoch"), rows),
+            "n_eval": list(map(counted, metrics.get(RUNTIME, silent), metrics.get(SPEED, silent))),
+            "data": nothing,
+            "environment": [ident or _NOTHING for ident in _cells(table, RUN_ID, lambda cell: {WANDB_ID: cell})],
+            "seconds": _cells(table, "Runtime", table.number),
+            "sweep": _cells(table, "Sweep", lambda cell: cell[:200]),
+            "created": _cells(table, "Created", _seconds),
+            "notes": [note or () for note in notes] if NOTES in table.header else silent,
+        }
+    )
 
 
-def _name(name: str | None, number: int) -> str:
-    return name or f"row {number}"
+def _of_columns(fields: Mapping[str, Sequence[Any]]) -> list[Run]:
+    """Runs with these fields, one column for each; what no run has stays at its default.
+
+    Set a column at a time, past the constructor of a frozen dataclass, which takes twice as long and as much memory.
+    """
+    runs = [object.__new__(Run) for _ in fields["id"]]
+    silent = [None] * len(runs)
+    for name, column in fields.items():
+        if column != silent:
+            deque(map(object.__setattr__, runs, repeat(name), column), maxlen=0)
+    return runs
 
 
 def _state(cell: str) -> tuple[Status, str | None]:
@@ -133,24 +142,14 @@ def _state(cell: str) -> tuple[Status, str | None]:
     return _STATUS.get(state, "unknown"), f"{state}, as W&B says" if state in _ERRORS else None
 
 
-def _run(values: dict[str, Any]) -> Run:
-    """A Run of all its fields.
-
-    The constructor of a frozen dataclass sets each of its many fields by a call: a third of the time of a large table.
-    """
-    run = object.__new__(Run)
-    object.__setattr__(run, "__dict__", values)
-    return run
-
-
-def _first(one: list[Any] | None, other: list[Any] | None, rows: int) -> list[Any]:
+def _first(one: Sequence[Any] | None, other: Sequence[Any] | None, rows: int) -> Sequence[Any]:
     """Per row the first column's cell, or the other's where the first is empty or absent."""
     if one is None or other is None:
         return one or other or [None] * rows
     return [second if first is None else first for first, second in zip(one, other, strict=True)]
 
 
-def _whole_each(values: list[Any]) -> list[int | None]:
+def _whole_each(values: Sequence[Any]) -> list[int | None]:
     """`_whole` of every value, called once for all equal ones, unless a list is among them."""
     try:
         known = {value: _whole(value) for value in set(values)}
@@ -197,7 +196,7 @@ def about_rows(table: Table) -> list[str]:
 
 def about_names(runs: Sequence[Run]) -> list[str]:
     """A note on names that several runs share."""
-    counts = Counter(run.name for run in runs)
+    counts = Counter([run.name for run in runs])
     repeated = [name for name, count in counts.items() if count > 1]
     if not repeated:
         return []

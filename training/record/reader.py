@@ -139,6 +139,6 @@ def read_scores(directory: Path, step: int) -> pa.Table:
     try:
         # Arrow takes no path that is not UTF-8; read_table would import pyarrow.dataset, which is slow.
         with path.open("rb") as opened, pq.ParquetFile(opened) as file:
-            return file.read()
+            return file.read(use_threads=False)
     except (OSError, pa.ArrowInvalid) as error:
         raise RecordError(f"{path} cannot be read ({error}); scored steps: {score_steps(directory)}") from error

@@ -80,7 +80,8 @@ def _append_lines(path: Path, rows: Iterable[Mapping[str, Any]], closing: bool) 
 
 def check_name(runs: Path, name: str) -> None:
     """Raises RecordError if `name` is no file name for a run, or already taken in `runs`."""
-    if not name or name.startswith(".") or any(c in name for c in "/\\\0") or len(name.encode()) > 200:
+    plain = name.isprintable() and not name.startswith(".") and not any(c in name for c in "/\\")
+    if not name or not plain or len(name.encode()) > 200:
         raise RecordError(f"--name {name!r} cannot be a folder's name; use letters, digits, '-', '_' and '.'")
     if (runs / name).exists():
         raise RecordError(f"{runs / name} already exists; pick another --name or delete it")
