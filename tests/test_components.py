@@ -90,6 +90,16 @@ def test_a_row_has_values_to_sort_and_texts_to_read():
     assert (row["step"], row["text"]["step"], row["versus"]) == (100, "100 / 200", "best")
 
 
+def test_a_run_that_was_not_compared_is_neither_tied_nor_apart():
+    found = rows(
+        Run("a", "a", "runs", "finished", {}, {EVAL_ACCURACY: 0.8}, n_eval=100),
+        Run("b", "b", "runs", "finished", {}, {EVAL_ACCURACY: 0.79}, n_eval=100),
+        Run("c", "c", "runs", "finished", {}, {EVAL_ACCURACY: 0.5}, n_eval=100),
+        Run("d", "d", "runs", "failed", {}, {EVAL_ACCURACY: 0.79}, n_eval=100),
+    )
+    assert [row["versus"] for row in found] == ["best", "tied", "apart", ""]
+
+
 def test_what_diverged_is_shown_and_sorts_as_missing():
     (row,) = rows(Run("a", "a", "runs", "finished", metrics={EVAL_LOSS: math.nan}))
     assert (row["loss"], row["text"]["loss"]) == (None, "NaN")

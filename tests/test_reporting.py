@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 from types import SimpleNamespace
 
+import commands
 import pytest
 
 from training.arguments import parse
@@ -53,9 +54,16 @@ def run(command: list[str], environment: dict[str, str]) -> None:
     assert done.returncode == 0, done.stderr
 
 
+def run_module(words: list[str], environment: dict[str, str], output: Path) -> None:
+    process = commands.begin("training.run", words, ROOT, output, environment)
+    process.join(200)
+    assert process.exitcode == 0, output.read_text()
+
+
 def train(arguments: dict[str, object], environment: dict[str, str]) -> Path:
-    run([sys.executable, "-m", "training.run", *(f"--{key}={value}" for key, value in arguments.items())], environment)
-    return Path(str(arguments["runs"])) / str(arguments["name"])
+    folder = Path(str(arguments["runs"]))
+    run_module([f"--{key}={value}" for key, value in arguments.items()], environment, folder.with_name("said.log"))
+    return folder / str(arguments["name"])
 
 
 def recorded(folder: Path, without: set[str] = frozenset()) -> Points:
@@ -188,7 +196,10 @@ def test_an_agent_trains_a_run_of_its_sweep(tmp_path, arguments, agent, command)
     line, environment = agent(fixed | SEARCHED, command)
     where = ["training/run.py"] if command is None else ["-m", "training.run"]
     assert line[: 2 + len(where)] == ["/usr/bin/env", "python", *where]
-    run(line, environment)
+    if command is None:
+        run(line, environment)
+    else:
+        run_module(line[4:], environment, tmp_path / "said.log")
     (folder,) = (path for path in (tmp_path / "my runs").iterdir() if not path.name.startswith("."))
     found = reader.read_run(folder)
     assert (found.status, found.sweep) == ("finished", "sweep1")

@@ -59,4 +59,4 @@ def test_the_sections_are_there(tmp_path, capsys):
     assert (
         out.startswith("# Comparison of 4 runs from export.csv\n") and out.endswith("\n") and not out.endswith("\n\n")
     )
-    assert "\n## Findings\n" in out and "\n## Notes on what was read\n" in out
+    assert "\n## Findings\n" in out and "\n## Notes\n" in out

@@ -56,12 +56,12 @@ def test_long_words_of_a_head_may_break_at_their_underscores(tmp_path, capsys):
 
 def test_runs_are_named_beside_the_charts_with_colour_and_mark(tmp_path, capsys):
     path = tmp_path / "many.csv"
-    path.write_text(table([[f"run {i}", "finished", 0.1, 1e-6, 0.4, 0.9 - i / 100, 50] for i in range(20)]))
+    path.write_text(table([[f"run {i}", "finished", 0.1, 1e-6, 0.4, 0.9 - i / 100, 50] for i in range(40)]))
     _, out, _ = run(capsys, path, "--format", "html")
-    marks = re.findall(r'<li><i style="color: (#\w+)">(.)</i>(run \d+)</li>', out)
-    assert [name for *_, name in marks] == [f"run {i}" for i in range(12)]
-    assert len({(colour, mark) for colour, mark, _ in marks}) == 12
-    assert "The first 12 of 20 runs." in out
+    marks = re.findall(r'<li><i style="color: (#\w+)">(.)</i><bdi>(run \d+)</bdi></li>', out)
+    assert [name for *_, name in marks] == [f"run {i}" for i in range(36)]
+    assert len({(colour, mark) for colour, mark, _ in marks}) == 36
+    assert "The first 36 of 40 runs." in out
 
 
 def test_a_name_that_is_no_utf_8_can_be_drawn(tmp_path, capsys):

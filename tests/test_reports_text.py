@@ -45,6 +45,24 @@ def test_letters_of_groups_are_explained_only_where_they_are_shown(odd):
     assert "Not all losses are on one scale" in narrow and "A: beta" not in narrow
 
 
+def test_a_terminal_shows_so_many_runs_and_names_the_formats_that_show_all(odd, monkeypatch):
+    monkeypatch.setattr(text, "MOST_ROWS", 2)
+    lines = text.render(odd, 120).splitlines()
+    rule = next(place for place, line in enumerate(lines) if line.startswith("───"))
+    assert [line.split()[0].lstrip("=") for line in lines[rule + 1 : rule + 3]] == ["1", "2"]
+    assert lines[rule + 3] == "… and 3 more runs: --format json, md or html has them all"
+
+
+def test_texts_stand_on_the_left_and_numbers_on_the_right(tmp_path):
+    rows = [[name, "finished", beta, 1e-6, 0.4, 0.8, 50] for name, beta in [("a", "high"), ("b", "none at all")]]
+    path = tmp_path / "words.csv"
+    path.write_text(table(rows), encoding="utf-8")
+    lines = text.render(build.build([path], NO_CORRECTIONS).content, 200).splitlines()
+    head = next(line for line in lines if line.strip().startswith("#"))
+    row = next(line for line in lines if " a " in line and "high" in line)
+    assert row.index("high") == head.index("beta")
+
+
 @pytest.mark.parametrize(
     ("name", "most", "shown"),
     [

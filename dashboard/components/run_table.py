@@ -88,7 +88,7 @@ def _row(
         "loss": ranking.finite(loss),
         "worse": comparability.worse_than_untrained(run, ranking.finite(loss)),
         "accuracy": ranking.finite(accuracy),
-        "versus": _versus(item, at),
+        "versus": _versus(item),
         "bar": _bar(ranking.finite(accuracy), interval, scale),
         "margin": ranking.finite(margin),
         "n": run.n_eval,
@@ -107,12 +107,12 @@ def _row(
     }
 
 
-def _versus(item: Placed, at: At) -> str:
+def _versus(item: Placed) -> str:
     """How the run stands against the best of its evaluation set, by the test that the answer above names."""
-    if not ranking.proportions([item.run], at):
-        return ""
     if item.run.id == item.group.best:
         return "best"
+    if item.run.id not in item.group.compared:
+        return ""
     return "tied" if item.run.id in item.group.tied else "apart"
 
 
@@ -146,7 +146,7 @@ _TIPS = {
     "state": "Finished, stopped, failed or running, as its files or its source say.",
     "accuracy": f"{describe(EVAL_ACCURACY).meaning} Below it: Wilson 95% interval.",
     "versus": "Against the best of the same evaluation set. Tied: not told apart by the test that the answer above "
-    "names (95%). Apart: told apart.",
+    "names (95%). Apart: told apart. Empty: not compared.",
     "loss": describe(EVAL_LOSS).meaning,
     "margin": describe(EVAL_MARGIN).meaning,
     "step": "Optimizer step of the evaluation shown, of the planned number.",

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import takewhile
 
 import plotly.graph_objects as go
 
@@ -47,10 +48,10 @@ def accuracy_intervals(bars: Sequence[Bar]) -> go.Figure:
                 hovertemplate="%{text}<br>%{x:.1%}<extra></extra>",
             )
         )
-    figure.update_xaxes(tickformat=".0%")
+    figure.update_xaxes(tickformat=".0%", range=_range(shown))
     figure.update_yaxes(
         tickvals=list(range(len(shown))),
-        ticktext=[theme.plain(_short(bar.name)) for bar in shown],
+        ticktext=[theme.plain(name) for name in short([bar.name for bar in shown])],
         range=[len(shown) - 0.4, -0.6],
         showgrid=False,
     )
@@ -58,6 +59,26 @@ def accuracy_intervals(bars: Sequence[Bar]) -> go.Figure:
     return figure
 
 
-def _short(name: str) -> str:
-    """At most 28 characters, cut in the middle: names differ at their ends."""
-    return name if len(name) <= 28 else f"{name[:18]}…{name[-9:]}"
+def _range(bars: Sequence[Bar]) -> tuple[float, float]:
+    """From the lowest to the highest that is drawn, at least ten points wide and never beyond what a share can be."""
+    low = min(bar.interval.low if bar.interval else bar.accuracy for bar in bars)
+    high = max(bar.interval.high if bar.interval else bar.accuracy for bar in bars)
+    beside = max(0.04 * (high - low), (0.1 - (high - low)) / 2)
+    return max(-0.01, low - beside), min(1.01, high + beside)
+
+
+def short(names: Sequence[str], longest: int = 28) -> list[str]:
+    """The names in at most `longest` characters each: cut in the middle or, if they differ only there, at the begin."""
+    found = [_cut(name, longest) for name in names]
+    if len(set(found)) == len(set(names)):
+        return found
+    first, last = min(names), max(names)
+    same = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(first, last, strict=False)))
+    kept = max(first.rfind(mark, 0, same) + 1 for mark in " -_/")
+    return [_cut(f"…{name[kept:]}", longest) for name in names] if kept else found
+
+
+def _cut(name: str, longest: int) -> str:
+    """Cut in the middle: names differ at their ends."""
+    head = 2 * longest // 3
+    return name if len(name) <= longest else f"{name[:head]}…{name[head + 1 - longest :]}"

@@ -1,30 +1,43 @@
 """The report as one HTML file that needs nothing else: charts included, opens without a network."""
 
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import plotly.graph_objects as go
 from jinja2 import Environment, StrictUndefined
+from markupsafe import Markup
 from plotly.io import to_html
 from plotly.offline import get_plotlyjs
 
-from dashboard.analysis.numbers import one_line, visible
+from dashboard.analysis.numbers import visible
 from dashboard.analysis.ranking import EVAL_ACCURACY
 from dashboard.analysis.study import Study
 from dashboard.figures import intervals, scatter, theme
-from dashboard.figures.curves import PANELS, Curve, View, panel_figure
+from dashboard.figures.curves import PANELS, Curve, Split, View, panel_figure
 from dashboard.figures.intervals import Bar
 from dashboard.reports import columns
-from dashboard.reports.content import Content
+from dashboard.reports.content import Content, parts
 from training.record.schema import History, Run
 
 _TEMPLATE = Path(__file__).with_name("page.html")
-_DRAWN = 12
-"""Runs that are drawn one by one: the first in the report's order; more cannot be told apart."""
+_CURVES = 12
+"""Runs whose curves are drawn: the first in the report's order; more cannot be followed."""
+
+_POINTS = len(theme.PALETTE) * len(theme.SYMBOLS)
+"""Runs that are drawn as points: as many as there are marks."""
+
+_NAMED = 48
+"""Letters of a name beside a chart."""
+
+_CONFIG = {**theme.CONFIG, "typesetMath": False}
+"""A name with $ in it is no formula."""
 
 _MARKS = dict(zip(theme.SYMBOLS, "●■◆▲✖★", strict=True))
+_PAIRS: Mapping[Split, str] = {"eval": "evaluation", "train": "training"}
 
 
 def render(content: Content, study: Study) -> str:
@@ -32,24 +45,34 @@ def render(content: Content, study: Study) -> str:
     environment = Environment(
         autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, finalize=_shown
     )
+    environment.filters |= {"said": partial(_said, names=content.spoken), "breakable": _breakable}
     shown = columns.columns(content)
-    runs = [replace(line.run, id=visible(line.run.id), name=one_line(line.run.name)) for line in content.lines]
     histories = [study[line.run.id].history for line in content.lines]
+    names = intervals.short([visible(line.run.name) for line in content.lines], _NAMED)
+    runs = [
+        replace(line.run, id=visible(line.run.id), name=name) for line, name in zip(content.lines, names, strict=True)
+    ]
+    curves, split = _curves(runs[:_CURVES], histories)
     return environment.from_string(_TEMPLATE.read_text(encoding="utf-8")).render(
         heading=columns.heading(content),
         legend=columns.legend(content, shown),
         verdict=content.verdict,
         columns=shown,
-        rows=[(line.run.id == content.verdict.best, columns.cells(line, shown, content)) for line in content.lines],
+        blocks=[
+            (title, [(line.run.id == content.verdict.best, columns.cells(line, shown, content)) for line in lines])
+            for title, lines in content.blocks
+        ],
         findings=content.findings,
         suggestions=content.suggestions,
         importance=content.importance,
         notes=content.notes,
         summaries=_summaries(content),
-        scatter=_scatter(runs, content),
-        curves=_curves(runs[:_DRAWN], histories),
-        marks=[(run.name, theme.colour(place), _MARKS[theme.symbol(place)]) for place, run in enumerate(runs[:_DRAWN])],
-        more=f"The first {_DRAWN} of {len(runs)} runs." if len(runs) > _DRAWN else "",
+        scatter=_scatter(runs[:_POINTS], content),
+        curves=curves,
+        pairs=_PAIRS[split],
+        two_lines=any(len(chart["lines"]) > 1 for chart in curves),
+        pointed=_marked(runs, _POINTS),
+        followed=_marked(runs, _CURVES),
         plotly=get_plotlyjs(),
     )
 
@@ -59,33 +82,72 @@ def _shown(value: Any) -> Any:
     return visible(value) if type(value) is str else value
 
 
+def _said(text: str, names: Collection[str]) -> Markup:
+    """A sentence in which names keep their own direction: what follows an Arabic name is not turned around."""
+    return Markup("").join(
+        Markup("<bdi>{}</bdi>").format(part) if theirs else part for part, theirs in parts(text, names)
+    )
+
+
+def _breakable(text: str) -> Markup:
+    """A long word may be broken behind _ and /."""
+    return Markup("").join(
+        Markup("{}<wbr>").format(part) if part[-1:] in ("_", "/") else part
+        for part in re.split(r"(?<=[_/])", visible(text))
+    )
+
+
+def _marked(runs: Sequence[Run], most: int) -> Mapping[str, Any]:
+    """The names of the runs that are drawn, with colour and mark, and how many are not."""
+    marks = [(run.name, theme.colour(place), _MARKS[theme.symbol(place)]) for place, run in enumerate(runs[:most])]
+    return {"marks": marks, "more": f"The first {most} of {len(runs)} runs." if len(runs) > most else ""}
+
+
 def _summaries(content: Content) -> list[Mapping[str, Any]]:
-    """The accuracies of the runs that the verdict compares, with their intervals."""
-    bars = [
-        Bar(one_line(line.run.name), line.metrics[EVAL_ACCURACY], line.interval, line.tied)
+    """The accuracies of the runs that the verdict compares, with their intervals, if there are several."""
+    lines = [
+        line
         for line in sorted(content.lines, key=lambda line: -line.metrics.get(EVAL_ACCURACY, -1.0))
         if line.run.id in content.compared and 0 <= line.metrics.get(EVAL_ACCURACY, -1.0) <= 1
     ]
-    title = "Reward accuracy with its 95% interval; in blue, what is not told apart from the best"
-    return [_chart(title, intervals.accuracy_intervals(bars))] if bars else []
+    if len(lines) < 2:
+        return []
+    sure, best = any(line.interval for line in lines), any(line.tied for line in lines)
+    title = "Reward accuracy" + (" with its 95% interval" if sure else "; of how many pairs the source does not say")
+    if sure and best:
+        title += "; in blue, what is not told apart from the best, in grey the others"
+    bars = [
+        Bar(visible(line.run.name), line.metrics[EVAL_ACCURACY], line.interval, line.tied or not (sure and best))
+        for line in lines
+    ]
+    return [_chart(title, intervals.accuracy_intervals(bars))]
 
 
 def _scatter(runs: Sequence[Run], content: Content) -> list[Mapping[str, Any]]:
-    """Loss against accuracy, of the runs that have a colour of their own."""
-    slots = {run.id: place for place, run in enumerate(runs)}
-    figure = scatter.loss_against_accuracy(runs[:_DRAWN], content.at, slots)
-    return [_chart("Eval loss against reward accuracy", figure)] if figure.data else []
+    """Loss against accuracy, of the runs that have a mark of their own, if there are several."""
+    figure = scatter.loss_against_accuracy(runs, content.at, {run.id: place for place, run in enumerate(runs)})
+    figure.update_traces(cliponaxis=False)
+    return [_chart("Eval loss against reward accuracy", figure)] if len(figure.data) > 1 else []
 
 
-def _curves(runs: Sequence[Run], histories: Sequence[History]) -> list[Mapping[str, Any]]:
-    """The metrics of the first runs over training, as far as their sources have curves."""
+def _curves(runs: Sequence[Run], histories: Sequence[History]) -> tuple[list[dict[str, Any]], Split]:
+    """The metrics of the first runs over training; of the training pairs where there is no curve of an evaluation."""
     drawn = [Curve(run, history, place) for place, (run, history) in enumerate(zip(runs, histories, strict=False))]
-    figures = [(panel.title, panel_figure(panel, drawn, View())) for panel in PANELS]
-    return [_chart(title, figure) for title, figure in figures if any(len(trace.x) > 1 for trace in figure.data)]
+    for split in _PAIRS:
+        figures = [(panel, panel_figure(panel, drawn, View(split))) for panel in PANELS]
+        found = [
+            _chart(panel.title, figure) | {"lines": panel.metrics}
+            for panel, figure in figures
+            if any(len(trace.x) > 1 for trace in figure.data)
+        ]
+        if found:
+            return found, split
+    return [], "eval"
 
 
-def _chart(title: str, figure: go.Figure) -> Mapping[str, Any]:
+def _chart(title: str, figure: go.Figure) -> dict[str, Any]:
     if figure.layout.height is None:
         figure.update_layout(height=360)
-    drawn = to_html(figure, config=dict(theme.CONFIG), include_plotlyjs=False, full_html=False)
+    figure.update_yaxes(automargin="left")  # on all sides, plotly may move the axes for ever: a label at the corner
+    drawn = to_html(figure, config=_CONFIG, include_plotlyjs=False, full_html=False)
     return {"title": title, "html": drawn, "height": figure.layout.height}

@@ -13,9 +13,10 @@ from rich.text import Text
 from dashboard.analysis.numbers import visible
 from dashboard.reports import columns
 from dashboard.reports.columns import Column
-from dashboard.reports.content import Content
+from dashboard.reports.content import Content, Line
 
 WIDTH = 120
+MOST_ROWS = 500
 _LONGEST, _SHORTEST, _GAP = 36, 8, 3
 _STYLES = {"bad": "bold red", "warning": "yellow", "info": "cyan"}
 _WORDS = {"bad": "bad", "warning": "warning", "info": "info"}
@@ -42,7 +43,10 @@ def _parts(content: Content, width: int) -> list[RenderableType]:
     parts: list[RenderableType] = [Text(columns.heading(content), style="bold"), ""]
     parts += [Padding(Text(visible(sentence)), (0, 0, 0, 2)) for sentence in content.verdict.sentences]
     shown = _fitting(content, width)
-    parts += ["", _table(content, shown, width), Text(visible(columns.legend(content, shown)), style="dim")]
+    parts += ["", _table(content, shown, width)]
+    if (more := len(content.lines) - MOST_ROWS) > 0:
+        parts += [Text(f"… and {more:,} more runs: --format json, md or html has them all", style="bold")]
+    parts += [Text(visible(columns.legend(content, shown)), style="dim")]
     if content.findings:
         parts += ["", Text("Findings", style="bold"), _findings(content)]
     if content.suggestions:
@@ -50,7 +54,7 @@ def _parts(content: Content, width: int) -> list[RenderableType]:
     if content.importance:
         parts += ["", Text("Hyper-parameters", style="bold"), _list(content.importance)]
     if content.notes:
-        parts += ["", Text("Notes on what was read", style="bold"), _list(content.notes)]
+        parts += ["", Text("Notes", style="bold"), _list(content.notes)]
     return parts
 
 
@@ -72,20 +76,41 @@ def _table(content: Content, shown: Sequence[Column], width: int) -> Table:
         table.add_column(
             Text(column.title), justify="right" if column.number else "left", no_wrap=True, overflow="ellipsis"
         )
-    for line in content.lines:
-        cells = [
-            shortened(cell, max(_SHORTEST, room - _GAP) if column.id == "name" else _LONGEST)
-            for cell, column in zip(columns.cells(line, shown, content), shown, strict=True)
-        ]
-        table.add_row(*map(Text, cells), style="bold" if line.run.id == content.verdict.best else None)
+    most = max(_SHORTEST, room - _GAP)
+    for title, lines in _blocks(content):
+        if title:
+            cells = [shortened(visible(title), most) if column.id == "name" else "" for column in shown]
+            table.add_row(*map(Text, cells), style="dim")
+        for line in lines:
+            cells = [
+                shortened(cell, most if column.id == "name" else _LONGEST)
+                for cell, column in zip(columns.cells(line, shown, content), shown, strict=True)
+            ]
+            table.add_row(*map(Text, cells), style="bold" if line.run.id == content.verdict.best else None)
+        table.add_section()
     return table
 
 
+def _blocks(content: Content) -> list[tuple[str, Sequence[Line]]]:
+    """The blocks of runs as far as MOST_ROWS go: nobody reads more in a terminal."""
+    found: list[tuple[str, Sequence[Line]]] = []
+    room = MOST_ROWS
+    for title, lines in content.blocks:
+        if room > 0:
+            found.append((title, lines[:room]))
+        room -= len(lines)
+    return found
+
+
 def _widths(content: Content, shown: Sequence[Column]) -> Mapping[Column, int]:
-    """How wide each column must be, if texts are cut at _LONGEST."""
-    rows = zip(*(columns.cells(line, shown, content) for line in content.lines), strict=True)
+    """How wide each column must be, if texts are cut at _LONGEST; titles of blocks stand among the names."""
+    blocks = _blocks(content)
+    rows = zip(*(columns.cells(line, shown, content) for _, lines in blocks for line in lines), strict=True)
+    titles = [visible(title) for title, _ in blocks]
     return {
-        column: max(cell_len(column.title), *(min(_LONGEST, cell_len(cell)) for cell in cells))
+        column: max(
+            min(_LONGEST, cell_len(cell)) for cell in (column.title, *cells, *(titles if column.id == "name" else ()))
+        )
         for column, cells in zip(shown, rows, strict=True)
     }
 

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 import chromium
 import pytest
 from make_runs import make_run
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 ROOT = Path(__file__).resolve().parents[2]
 FLAGS = (
@@ -23,6 +23,9 @@ FLAGS = (
     "--no-first-run",
     "--no-default-browser-check",
 )
+
+PATIENCE = 30_000  # milliseconds: a busy machine is no fault of the page
+expect.set_options(timeout=PATIENCE)
 
 
 @contextmanager
@@ -37,7 +40,7 @@ def serving(runs: Path) -> Iterator[str]:
             yield next(word for word in line.split() if word.startswith("http://"))
         finally:
             process.terminate()
-            process.wait(timeout=10)
+            process.wait(timeout=30)
 
 
 @pytest.fixture(scope="session")
@@ -83,7 +86,7 @@ def open_page(browser: Browser) -> Iterator[Callable[..., Page]]:
     def open_(url: str, width: int = 1440, height: int = 900, theme: str = "light") -> Page:
         context = browser.new_context(viewport={"width": width, "height": height}, color_scheme=theme)
         page = context.new_page()
-        page.set_default_timeout(10_000)
+        page.set_default_timeout(PATIENCE)
         opened.append((context, Watched(page)))
         page.goto(url)
         return page

@@ -72,7 +72,7 @@ def test_every_chart_is_drawn_with_its_lines(pages, open_file, width):
     page = open_file(pages["own"], width)
     titles = page.locator("h3").all_inner_texts()
     assert titles[:2] == [
-        "Reward accuracy with its 95% interval; in blue, what is not told apart from the best",
+        "Reward accuracy with its 95% interval; in blue, what is not told apart from the best, in grey the others",
         "Eval loss against reward accuracy",
     ]
     assert titles[2:] == ["Reward accuracy", "Loss"]
@@ -115,5 +115,5 @@ def test_three_hundred_runs_are_all_in_the_table_and_the_charts_say_what_they_le
     page = open_file(pages["many"], 1440)
     assert page.locator("tbody tr").count() == 300
     assert "260 more not drawn" in page.locator(".js-plotly-plot").first.inner_text()
-    assert page.get_by_text("The first 12 of 300 runs.").count() >= 1
+    assert page.get_by_text("The first 36 of 300 runs.").count() >= 1
     assert page.locator("tbody tr td").nth(1).bounding_box()["width"] < 500
