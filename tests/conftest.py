@@ -1,9 +1,12 @@
 """What several tests need: a tiny untrained model, a few pairs, the real logs of other people."""
 
+import gc
 import json
 import os
+from functools import cache
 from pathlib import Path
 
+import hypothesis
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -14,6 +17,43 @@ os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["TOKENIZERS_PARALLELISM"] = "false"
 # Nothing is kept between tests, and nothing outside of their own folders.
 os.environ["PREFSCOPE_CACHE"] = ""
+
+# How long an example takes says how busy the machine is, nothing of the code.
+hypothesis.settings.register_profile("busy", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
+hypothesis.settings.load_profile("busy")
+
+# Files that take long: begun first, so that no worker is left alone with one of them at the end.
+LONG = (
+    *("test_ray_engine.py", "test_importance.py", "test_sweep.py", "test_seq2seq.py", "test_distributed.py"),
+    *("test_reporting.py", "test_run.py", "test_recipe_runs.py", "test_fast_references.py", "test_resume.py"),
+    *("test_leaderboard_page.py", "test_coverage.py", "test_planted_faults.py", "test_report.py"),
+    *("test_sources_hostile.py", "test_pruning_simulation.py", "test_curves_page.py", "test_embedded.py"),
+)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers() -> int:
+    """For -n auto: one more than there are processors, since tests of Ray, workers and a browser wait for others."""
+    return (os.cpu_count() or 1) + 1
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Files are dealt out in the order of their collection, not by their number of tests (pytest-xdist's default)."""
+    config.option.loadscopereorder = False
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    first = {name: place for place, name in enumerate(LONG)}
+    items.sort(key=lambda item: first.get(item.path.name, len(LONG)))
+
+
+def pytest_collection_finish() -> None:
+    """What is imported stays to the end, and need not be looked through at each collection of garbage.
+
+    Each Trainer asks for some: of 19 tests that train, all files being imported, 15 s of processor time become 5 s.
+    """
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(scope="session")
@@ -76,3 +116,11 @@ def tiny_model(tmp_path_factory: pytest.TempPathFactory, pairs: list[dict[str, s
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     return folder
+
+
+@pytest.fixture
+def sweep_files_read_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A sweep's file is checked once a test, not each time the sweep is opened: that takes a good part of a second."""
+    from training.sweeps import store
+
+    monkeypatch.setattr(store.file, "read", cache(store.file.read))

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
@@ -18,7 +19,8 @@ from training.sweeps.ray_engine import RayEngine
 from training.sweeps.trial import Ended, SweepError, Task
 
 STEPS = 12
-LIMIT = 120.0  # seconds for anything to happen
+NODE = {"num_cpus": 1, "object_store_memory": 80 * 2**20}
+LIMIT = 200.0  # seconds for anything to happen
 
 
 def until(told: str, happened: Callable[[], bool]) -> None:
@@ -98,8 +100,8 @@ def two_nodes(folder: Path) -> dict[str, object]:
     """
     from ray.cluster_utils import Cluster
 
-    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "object_store_memory": 80 * 2**20})
-    node = cluster.add_node(num_cpus=1, object_store_memory=80 * 2**20)
+    cluster = Cluster(initialize_head=True, head_node_args={**NODE, "include_dashboard": False})
+    node = cluster.add_node(**NODE)
     runs, store = folder / "runs", folder / "store"
     begin(runs, "sweep-00", 2)
     begin(store, "sweep-01", 2)
@@ -114,7 +116,9 @@ def two_nodes(folder: Path) -> dict[str, object]:
             if of_node and (path / "checkpoints" / "checkpoint-3").exists() and not (path / "summary.json").exists():
                 killed.append(path.name)
                 cluster.remove_node(node, allow_graceful=False)
-                cluster.add_node(num_cpus=1, object_store_memory=80 * 2**20)
+                with suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)  # it would go on for two seconds, and may come to its end
+                cluster.add_node(**NODE)
 
     ended = drive(engine, runs, 6, watch)
     until("another worker has begun on the new node", lambda: engine.free() == 2)
@@ -133,8 +137,8 @@ def sweep(folder: Path, *words: str) -> dict[str, object]:
     """
     from ray.cluster_utils import Cluster
 
-    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "object_store_memory": 80 * 2**20})
-    node = cluster.add_node(num_cpus=1, object_store_memory=80 * 2**20)
+    cluster = Cluster(initialize_head=True, head_node_args={**NODE, "include_dashboard": False})
+    node = cluster.add_node(**NODE)
     raylet = node.all_processes["raylet"][0].process.pid
     store = folder / "store"
     engine = ["--engine=ray", f"--address={cluster.address}", "--gpus_per_trial=0", f"--store=file://{store}"]

@@ -1,5 +1,6 @@
 """Made evaluations with a known truth: shared by the tests of what compares runs."""
 
+from functools import cache
 from statistics import NormalDist
 
 import numpy as np
@@ -7,12 +8,17 @@ import numpy as np
 from dashboard.analysis.study import Scores
 
 
+@cache
+def _names(n: int) -> tuple[str, ...]:
+    return tuple(f"pair-{i}" for i in range(n))
+
+
 def scored(h, prompts=None, pairs=None) -> Scores:
     """Scores whose margins are `h`, each pair of its own prompt unless `prompts` says otherwise."""
     h = np.asarray(h, dtype=np.float64)
     n, nothing = len(h), np.zeros(len(h))
     ones = np.ones(n, dtype=np.int64)
-    names = tuple(f"pair-{i}" for i in range(n)) if pairs is None else tuple(pairs)
+    names = _names(n) if pairs is None else tuple(pairs)
     of = np.arange(n) if prompts is None else np.asarray(prompts, dtype=np.int64)
     return Scores(1, names, of, h, nothing, nothing, nothing, ones, ones, nothing.astype(bool))
 

@@ -1,10 +1,12 @@
 """Several processes make the run that one process makes."""
 
 import os
+import socket
 import subprocess
 import sys
 from pathlib import Path
 
+import commands
 import pytest
 
 from training.record import reader
@@ -93,10 +95,20 @@ def test_only_one_process_writes(runs):
     assert reader.read_run(two).status == "finished"
 
 
-def test_a_name_that_is_taken_is_told_once(runs, told):
-    """And by no process with a traceback, though only the first one looks."""
-    done = launch(*flags({**told, "name": "two"}))
-    assert done.returncode
-    (line,) = (line for line in done.stderr.splitlines() if line.startswith("training.run: "))
-    assert "two already exists" in line
-    assert "[rank" not in done.stderr
+def test_a_name_that_is_taken_is_told_once(runs, told, tmp_path):
+    """And by no process with a traceback, though only the first one looks. With the environment of a launcher."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        group = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free.getsockname()[1]), "WORLD_SIZE": "2"}
+    words, said = flags({**told, "name": "two"}), [tmp_path / "0", tmp_path / "1"]
+    processes = [
+        commands.begin(
+            "training.run", words, ROOT, said[int(rank)], os.environ | group | {"RANK": rank, "LOCAL_RANK": rank}
+        )
+        for rank in "01"
+    ]
+    for process in processes:
+        process.join(200)
+    assert [process.exitcode for process in processes] == [2, 2]
+    (line,) = said[0].read_text().splitlines()
+    assert line.startswith("training.run: ") and "two already exists" in line
+    assert said[1].read_text() == ""

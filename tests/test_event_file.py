@@ -256,9 +256,9 @@ def test_a_damaged_record_is_counted_and_the_next_ones_are_read():
 def test_many_records_of_many_kinds_take_seconds_at_most(kinds):
     rows = [(f"layer.{number % kinds:06}", number, 1.0, 0.5) for number in range(30_000)]
     content = file_of(rows)
-    start = time.perf_counter()
+    start = time.process_time()
     found = decode(content)
-    assert time.perf_counter() - start < 5
+    assert time.process_time() - start < 5
     assert sum(len(column.steps) for column in found.scalars.values()) + found.damaged == 30_000
     assert len(found.scalars) == kinds
 

@@ -97,7 +97,7 @@ method: grid
 metric: {name: eval/rewards/accuracies, goal: maximize}
 parameters:
   learning_rate: {values: [1.0e-3, 1.0e-4]}
-  beta: {values: [0.1, 0.5]}
+  beta: {values: [0.1]}
 """
 
 
@@ -121,7 +121,7 @@ def test_a_sweep_on_ray_is_in_the_store_and_with_its_driver_and_shares_reference
     assert "Traceback" not in done.stderr
     for folder in (tmp_path / "store", tmp_path / "runs"):
         runs = [reader.read_run(path) for path in sorted(folder.glob("[!.]*"))]
-        assert [run.status for run in runs] == ["finished"] * 4
+        assert [run.status for run in runs] == ["finished"] * 2
         assert all(reader.score_steps(folder / run.name) == [0, 2, 4] for run in runs)
         computed = [sum(run.data["reference"][part]["computed"] for part in ("train", "eval")) for run in runs]
         assert computed[0] > 0
@@ -134,7 +134,7 @@ def test_a_sweep_on_ray_is_in_the_store_and_with_its_driver_and_shares_reference
 @needs_nodes
 def test_a_node_killed_during_a_sweep_costs_none_of_its_runs(tmp_path, tiny_model, pairs_file):
     """Its run goes on from its checkpoint on the node that is left; each run has each of its evaluations once."""
-    (tmp_path / "sweep.yaml").write_text(SWEEP.replace(", 0.5", ""))
+    (tmp_path / "sweep.yaml").write_text(SWEEP)
     told = {"model_name_or_path": tiny_model, "dataset_name": pairs_file, "runs": tmp_path / "runs", "prune": "none"}
     told |= {"max_steps": 600, "eval_steps": 150, "save_steps": 50, "logging_steps": 50, "sample_max_new_tokens": 4}
     found = play("sweep", tmp_path, "sweep.yaml", *(f"--{name}={value}" for name, value in told.items()))

@@ -4,11 +4,11 @@ import json
 import os
 import random
 import shutil
-import subprocess
-import sys
 import time
+from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 
+import commands
 import pytest
 import torch
 from safetensors.torch import load_file
@@ -19,7 +19,6 @@ from training.record import reader, schema
 from training.record.history import read_history
 from training.run import main
 
-ROOT = Path(__file__).resolve().parent.parent
 STEPS = 24
 
 
@@ -69,22 +68,25 @@ def curves(run: Path, *left_out: str) -> dict[str, dict[int, float]]:
     }
 
 
-def start(told: dict[str, object], name: str, resumed: bool) -> subprocess.Popen:
+def start(told: dict[str, object], name: str, resumed: bool) -> ForkServerProcess:
     words = flags(resume=name, runs=told["runs"]) if resumed else flags(**told, name=name)
-    environment = {**os.environ, "HF_HUB_OFFLINE": "1"}
-    return subprocess.Popen(
-        [sys.executable, "-m", "training.run", "-q", *words],
-        cwd=ROOT,
-        env=environment,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+    return commands.begin("training.run", ["-q", *words], commands.ROOT, said(told["runs"], name))
 
 
-def wait_for_line(process: subprocess.Popen, run: Path, lines: int) -> None:
+def said(runs: object, name: str) -> Path:
+    """Where what the run's command printed is kept."""
+    return Path(str(runs)).with_name(f"{name}.log")
+
+
+def kill(process: ForkServerProcess) -> None:
+    process.kill()
+    process.join()
+
+
+def wait_for_line(process: ForkServerProcess, run: Path, lines: int) -> None:
     """Until the run has so many lines of metrics, or has ended."""
     end = time.monotonic() + 120
-    while process.poll() is None and time.monotonic() < end:
+    while process.is_alive() and time.monotonic() < end:
         try:
             if (run / schema.METRICS).read_bytes().count(b"\n") >= lines:
                 return
@@ -102,12 +104,11 @@ def test_killed_again_and_again_a_run_ends_with_the_weights_of_one_that_was_left
         written = (run / schema.METRICS).read_bytes().count(b"\n") if attempt else 0
         wait_for_line(process, run, written + 5)
         time.sleep(chance.uniform(0, 0.15))
-        process.kill()
-        process.communicate()
+        kill(process)
         assert reader.read_run(run).status == "running"
     process = start(told, "killed", resumed=True)
-    _, told_last = process.communicate()
-    assert process.returncode == 0, told_last
+    process.join()
+    assert process.exitcode == 0, said(runs, "killed").read_text()
     mine, theirs = weights(run), weights(whole)
     assert max(float((mine[name] - theirs[name]).abs().max()) for name in theirs) == 0.0
     found = reader.read_run(run)
@@ -127,8 +128,7 @@ def test_with_checkpoints_on_log_steps_every_training_line_is_the_same(told, run
     """save_steps 4 is a multiple of logging_steps 2: also loss and token count go on as if nothing had been."""
     process = start(told, "cut", resumed=False)
     wait_for_line(process, runs / "cut", 9)
-    process.kill()
-    process.communicate()
+    kill(process)
     assert main(["-q", *flags(resume="cut", runs=runs)]) == 0
     mine, theirs = curves(runs / "cut"), curves(whole)
     assert mine.keys() == theirs.keys()
@@ -290,8 +290,7 @@ def test_a_run_that_is_being_trained_is_left_alone(told, runs, capsys):
     wait_for_line(process, runs / "busy", 2)
     assert main(flags(resume="busy", runs=runs)) == 2
     assert f"is being trained right now, by process {process.pid}" in capsys.readouterr().err
-    process.kill()
-    process.communicate()
+    kill(process)
 
 
 def test_a_run_whose_data_has_changed_does_not_go_on(told, runs, pairs, tmp_path, capsys):
@@ -299,8 +298,7 @@ def test_a_run_whose_data_has_changed_does_not_go_on(told, runs, pairs, tmp_path
     file.write_text("".join(json.dumps(pair) + "\n" for pair in pairs))
     process = start({**told, "dataset_name": file, "max_steps": 100000}, "moved", resumed=False)
     wait_for_line(process, runs / "moved", 4)
-    process.kill()
-    process.communicate()
+    kill(process)
     file.write_text("".join(json.dumps({**pair, "chosen": " Other."}) + "\n" for pair in pairs))
     assert main(flags(resume="moved", runs=runs)) == 2
     assert "other training pairs than" in capsys.readouterr().err
@@ -309,8 +307,7 @@ def test_a_run_whose_data_has_changed_does_not_go_on(told, runs, pairs, tmp_path
 def test_a_run_without_any_checkpoint_starts_anew(told, runs, whole):
     process = start({**told, "save_steps": 1000}, "bare", resumed=False)
     wait_for_line(process, runs / "bare", 4)
-    process.kill()
-    process.communicate()
+    kill(process)
     assert main(["-q", *flags(resume="bare", runs=runs)]) == 0
     assert reader.read_run(runs / "bare").status == "finished"
     assert "starts anew" in reader.read_notices(runs / "bare")[0]["message"]

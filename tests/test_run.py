@@ -4,6 +4,7 @@ import json
 import math
 import os
 import pty
+import select
 import signal
 import subprocess
 import sys
@@ -12,6 +13,7 @@ import time
 from pathlib import Path
 from types import SimpleNamespace
 
+import commands
 import pytest
 
 from training.record import reader, schema
@@ -115,20 +117,15 @@ def test_quiet_means_quiet(arguments, capfd):
 def test_a_terminal_gets_a_bar(tmp_path, arguments):
     master, slave = pty.openpty()
     termios.tcsetwinsize(slave, (24, 100))
-    process = subprocess.Popen(
-        command(arguments), cwd=tmp_path, env=environment(), stdout=subprocess.DEVNULL, stderr=slave
-    )
-    os.close(slave)
+    words, terminal = flags(arguments), Path(os.ttyname(slave))
+    process = commands.begin("training.run", words, tmp_path, terminal, environment())
     shown = b""
-    while True:
-        try:
-            chunk = os.read(master, 4096)
-        except OSError:
-            break
-        if not chunk:
-            break
-        shown += chunk
-    assert process.wait() == 0
+    while select.select([master], [], [], 0.1)[0] or process.is_alive():
+        if select.select([master], [], [], 0)[0]:
+            shown += os.read(master, 4096)
+    os.close(slave)
+    os.close(master)
+    assert process.exitcode == 0, shown
     assert b"4/4 [" in shown
     assert b"accuracy" in shown
     assert b"margin" in shown
@@ -157,13 +154,11 @@ def test_ctrl_c_saves_and_says_stopped(tmp_path, arguments):
 def test_kill_9_loses_nothing_that_was_written(tmp_path, arguments):
     """The run goes on as running, every line is whole, every score file readable."""
     arguments |= {"max_steps": 100000, "eval_steps": 3, "logging_steps": 1}
-    process = subprocess.Popen(
-        command(arguments), cwd=tmp_path, env=environment(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-    )
+    process = commands.begin("training.run", flags(arguments), tmp_path, tmp_path / "said.log")
     folder = Path(str(arguments["runs"])) / "a"
     wait_for(lambda: (folder / "scores" / "step-9.parquet").exists())
     process.kill()
-    process.wait()
+    process.join()
     run = reader.read_run(folder)
     assert (run.status, run.max_steps) == ("running", 100000)
     assert run.updated is not None
@@ -373,8 +368,9 @@ def test_a_disk_that_fills_up_while_training_is_told_in_one_line(arguments, monk
 
 
 def test_ctrl_c_while_libraries_load_shows_no_traceback(tmp_path, arguments):
+    """Once torch's library is in its memory, the process has seconds of imports before it."""
     process = subprocess.Popen(command(arguments), cwd=tmp_path, env=environment(), stderr=subprocess.PIPE, text=True)
-    time.sleep(1.0)
+    wait_for(lambda: "libtorch" in Path(f"/proc/{process.pid}/maps").read_text())
     process.send_signal(signal.SIGINT)
     _, err = process.communicate(timeout=60)
     assert process.returncode == 130

@@ -11,10 +11,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from packed import raw_zip
 
 from dashboard.sources.event_record import crc32c, masked
 from tests.test_event_file import framed, head
-from tests.test_sources_files import raw_zip
 
 ROOT = Path(__file__).resolve().parent.parent
 SECONDS, MEGABYTES = 15, 500

@@ -8,8 +8,10 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+import commands
 import pytest
 
+from training import sweep
 from training.record import reader, schema
 from training.record.history import read_history
 from training.sweep import main
@@ -62,19 +64,31 @@ def flags(runs: Path, model: Path, pairs: Path, steps: int, every: int) -> list[
     return [f"--{name}={value}" for name, value in told.items()]
 
 
+def environment() -> dict[str, str]:
+    return {**os.environ, "PYTHONPATH": str(ROOT), "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"}
+
+
 def begin(folder: Path, *words: str) -> "subprocess.Popen[str]":
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"}
+    """The command as its user begins it; where that is not what a test is about, `commands.begin` is quicker."""
     command = [sys.executable, "-m", "training.sweep", *words]
     pipe = subprocess.PIPE
-    return subprocess.Popen(command, cwd=folder, env=environment, stdout=pipe, stderr=pipe, text=True)
+    return subprocess.Popen(command, cwd=folder, env=environment(), stdout=pipe, stderr=pipe, text=True)
 
 
-def wait_for(condition, process: "subprocess.Popen[str]", seconds: float = 180.0) -> None:
+def wait_for(condition, lives, seconds: float = 180.0) -> None:
+    """Until the condition holds, as long as the process that should bring it about `lives`."""
     end = time.monotonic() + seconds
     while not condition():
-        assert process.poll() is None, process.communicate()
+        assert lives(), "the command has ended"
         assert time.monotonic() < end, "nothing happened in time"
         time.sleep(0.01)
+
+
+def first_two(folder: Path, lives) -> tuple[Path, Path]:
+    """Where the first two runs of the sweep that has begun there are, or will be."""
+    wait_for(lambda: store.ids(folder), lives)
+    (id,) = store.ids(folder)
+    return folder / f"{id}-00", folder / f"{id}-01"
 
 
 def trainer_of(directory: Path) -> int:
@@ -172,19 +186,18 @@ def test_resuming_a_finished_sweep_says_so(grid, capsys):
 def test_a_worker_that_is_killed_costs_its_trial_only(tmp_path, tiny_model, pairs_file):
     """The first run's worker is killed: the run goes on from its checkpoint in another, which trains the second too."""
     (tmp_path / "kills.yaml").write_text(BETAS % "0.1, 0.2")
-    process = begin(
-        tmp_path, "kills.yaml", *flags(tmp_path, tiny_model, pairs_file, 120, 40), "--prune=none", "--workers=1"
-    )
-    first = tmp_path / f"kills-{time.strftime('%Y-%m-%d')}-00"
-    second = first.with_name(f"{first.name[:-2]}01")
-    wait_for(lambda: trainer_of(first) and (first / "checkpoints" / "checkpoint-40").exists(), process)
+    words = ["kills.yaml", *flags(tmp_path, tiny_model, pairs_file, 120, 40), "--prune=none", "--workers=1"]
+    process = commands.begin("training.sweep", words, tmp_path, tmp_path / "said.log", environment())
+    first, second = first_two(tmp_path, process.is_alive)
+    wait_for(lambda: trainer_of(first) and (first / "checkpoints" / "checkpoint-40").exists(), process.is_alive)
     os.kill(trainer_of(first), signal.SIGKILL)
-    out, err = process.communicate(timeout=280)
-    assert process.returncode == 0, err
-    assert err.count("its worker was killed by SIGKILL, which looks like the machine running out of memory") == 1
-    assert err.count("it is tried once more") == 1
-    assert "(2 runs: 2 finished)" in out
-    assert runs_in(tmp_path) == sorted(["kills.yaml", first.name, second.name])
+    process.join(280)
+    said = (tmp_path / "said.log").read_text()
+    assert process.exitcode == 0, said
+    assert said.count("its worker was killed by SIGKILL, which looks like the machine running out of memory") == 1
+    assert said.count("it is tried once more") == 1
+    assert "(2 runs: 2 finished)" in said
+    assert runs_in(tmp_path) == sorted(["kills.yaml", "said.log", first.name, second.name])
     for directory in (first, second):
         assert reader.read_run(directory).status == "finished"
         check_whole(directory, 120, 40)
@@ -199,9 +212,8 @@ def test_ctrl_c_and_kill_9_of_the_sweep_lose_nothing(tmp_path, tiny_model, pairs
     process = begin(
         tmp_path, "stops.yaml", *flags(tmp_path, tiny_model, pairs_file, 280, 40), "--prune=none", "--workers=1"
     )
-    first = tmp_path / f"stops-{time.strftime('%Y-%m-%d')}-00"
-    second = first.with_name(f"{first.name[:-2]}01")
-    wait_for(lambda: (first / "scores" / "step-40.parquet").exists(), process)
+    first, second = first_two(tmp_path, lambda: process.poll() is None)
+    wait_for(lambda: (first / "scores" / "step-40.parquet").exists(), lambda: process.poll() is None)
     process.send_signal(signal.SIGINT)
     out, err = process.communicate(timeout=120)
     id = store.ids(tmp_path)[0]
@@ -213,10 +225,11 @@ def test_ctrl_c_and_kill_9_of_the_sweep_lose_nothing(tmp_path, tiny_model, pairs
     assert stopped.step is not None
     assert (first / "checkpoints" / f"checkpoint-{stopped.step}").is_dir() or stopped.step % 40
 
-    process = begin(tmp_path, "--resume", id, "--runs", str(tmp_path), "--workers=1")
-    wait_for(lambda: (second / "scores" / "step-40.parquet").exists(), process)
-    process.kill()
-    process.communicate()
+    again = ["--resume", id, "--runs", str(tmp_path), "--workers=1"]
+    resumed = commands.begin("training.sweep", again, tmp_path, tmp_path / "said.log", environment())
+    wait_for(lambda: (second / "scores" / "step-40.parquet").exists(), resumed.is_alive)
+    resumed.kill()
+    resumed.join()
     end = time.monotonic() + 60
     while trainer_of(second):
         assert time.monotonic() < end, "the worker goes on without its sweep"
@@ -227,7 +240,7 @@ def test_ctrl_c_and_kill_9_of_the_sweep_lose_nothing(tmp_path, tiny_model, pairs
     assert main(["--resume", id, "--runs", str(tmp_path)]) == 0
     assert "(2 runs: 2 finished)" in capsys.readouterr().out
     assert [known.state for known in Search(store.load(tmp_path, id)).trials()] == ["finished"] * 2
-    assert len(runs_in(tmp_path)) == 3
+    assert runs_in(tmp_path) == sorted(["stops.yaml", "said.log", first.name, second.name])
     for number in range(2):
         check_whole(first.with_name(f"{id}-{number:02d}"), 280, 40)
 
@@ -274,19 +287,25 @@ def test_a_mistake_is_one_line_before_anything_starts(tmp_path, words, told, cap
     assert not Path("runs").exists()
 
 
+def _swallow(_: object) -> None:
+    try:
+        os.kill(os.getpid(), signal.SIGINT)
+        time.sleep(5)
+    except KeyboardInterrupt:
+        raise SystemExit("swallowed") from None
+
+
+def _sweep_that_swallows(output: Path) -> None:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    with output.open("w", buffering=1) as sys.stdout:
+        sys.stderr = sys.stdout
+        sweep._new = _swallow
+        status = main(["x.yaml"])
+    os._exit(status)
+
+
 def test_ctrl_c_counts_even_where_a_library_swallows_it(tmp_path):
     """Some do while they are imported: the sweep would go on as if nobody had asked."""
-    code = """if True:
-        import os, signal, sys, time
-        from training import sweep
-        def swallows(told):
-            try:
-                os.kill(os.getpid(), signal.SIGINT)
-                time.sleep(5)
-            except KeyboardInterrupt:
-                raise SystemExit("swallowed")
-        sweep._new = swallows
-        sys.exit(sweep.main(["x.yaml"]))
-    """
-    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
-    assert (done.returncode, done.stdout, done.stderr) == (130, "", "training.sweep: stopped\n")
+    process = commands.start(_sweep_that_swallows, tmp_path / "said")
+    process.join(60)
+    assert (process.exitcode, (tmp_path / "said").read_text()) == (130, "training.sweep: stopped\n")

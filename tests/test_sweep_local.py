@@ -171,13 +171,15 @@ def test_stop_asks_those_that_run_and_death_is_then_no_failure(engine, tmp_path)
     assert found == {0: "stopped", 1: "stopped"}
 
 
-def test_close_ends_every_worker_also_one_that_hangs(engine):
+def test_close_ends_every_worker_also_one_that_hangs(engine, monkeypatch):
+    """The idle one ends by itself and the other, which would sleep for a minute, is killed: neither is waited for."""
+    monkeypatch.setattr(local, "_PATIENCE", 60.0)
     two = engine(2)
     pid = int(outcome(two, task(0, "pid"))[0].error or 0)
     two.start(task(1, "hang"))
     before = time.monotonic()
     two.close()
-    assert time.monotonic() - before < 4
+    assert time.monotonic() - before < 30
     with pytest.raises(ProcessLookupError):
         os.kill(pid, 0)
 
