@@ -31,12 +31,6 @@ LONG = (
 )
 
 
-@pytest.hookimpl(optionalhook=True)
-def pytest_xdist_auto_num_workers() -> int:
-    """For -n auto: one more than there are processors, since tests of Ray, workers and a browser wait for others."""
-    return (os.cpu_count() or 1) + 1
-
-
 def pytest_configure(config: pytest.Config) -> None:
     """Files are dealt out in the order of their collection, not by their number of tests (pytest-xdist's default)."""
     config.option.loadscopereorder = False

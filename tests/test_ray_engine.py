@@ -19,6 +19,8 @@ from training.sweeps.ray_worker import Worker, at_home, own_folder
 from training.sweeps.trial import Ended, SweepError, Task
 
 ROOT = Path(__file__).resolve().parent.parent
+# Ray's workers give way to all else, by a niceness of 15: beside other tests they would hardly run.
+HURRIED = {"RAY_worker_niceness": "0"}
 needs_ray = pytest.mark.skipif(importlib.util.find_spec("ray") is None, reason="Ray is not installed: pip install ray")
 needs_nodes = pytest.mark.skipif(
     " " in sys.executable, reason="Ray starts no node's workers if Python's path has a space"
@@ -30,7 +32,7 @@ def play(scenario: str, folder: Path, *words: str, python: Path = Path(sys.execu
     loopback.
     """
     paths = os.pathsep.join((str(ROOT), sysconfig.get_path("purelib"), sysconfig.get_path("platlib")))
-    environment = {**os.environ, "PYTHONPATH": paths, "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"}
+    environment = {**os.environ, **HURRIED, "PYTHONPATH": paths, "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"}
     done = subprocess.run(
         [str(python), "-W", "ignore", str(ROOT / "tests" / "ray_scenarios.py"), scenario, str(folder), *words],
         env=environment,
@@ -111,7 +113,7 @@ def test_a_sweep_on_ray_is_in_the_store_and_with_its_driver_and_shares_reference
     told |= {"max_steps": 4, "eval_steps": 2, "save_steps": 2, "sample_max_new_tokens": 4}
     done = subprocess.run(
         [sys.executable, "-m", "training.sweep", "sweep.yaml", *(f"--{name}={value}" for name, value in told.items())],
-        env={**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
+        env={**os.environ, **HURRIED, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
         cwd=tmp_path,
         capture_output=True,
         text=True,

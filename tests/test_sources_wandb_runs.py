@@ -10,6 +10,7 @@ from dashboard.analysis import comparability, ranking, significance, verdict
 from dashboard.analysis.ranking import EVAL_ACCURACY, EVAL_LOSS
 from dashboard.sources import columns, table, wandb_runs
 from dashboard.sources.imported import Corrections, SourceError
+from training.record.schema import Run
 
 
 def read(text: str | bytes, **corrections):
@@ -22,6 +23,13 @@ def test_configuration_is_told_from_metrics_by_name():
     assert run.config == {"beta": 0.1, "learning_rate": 2e-5}
     assert run.metrics == {"train/learning_rate": 0, "eval/loss": 0.5, "train_loss": 0.4}
     assert (run.id, run.name, run.source) == ("abcd1234-1", "a", "export.csv")
+
+
+def test_a_run_of_a_table_has_every_field_of_a_run():
+    """It is made past the constructor: repr and == look at all fields."""
+    (run,) = read("Name,beta,eval/loss\na,0.1,0.5\n").runs
+    made = Run("abcd1234-1", "a", "export.csv", "unknown", {"beta": 0.1}, {"eval/loss": 0.5})
+    assert (repr(run), run) == (repr(made), made)
 
 
 @pytest.mark.parametrize(
