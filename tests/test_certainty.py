@@ -43,7 +43,7 @@ def test_the_smallest_detectable_difference_is_told_of_the_nearest_run():
         found = sure([with_scores("a", a, prompts), with_scores("b", b, prompts)], "a")
         least = power.smallest_detectable(pairs, 0.36)
         assert found.notes[0] == (
-            f"Smallest detectable difference between it and b, on these 200 pairs: a true difference of {least:.1%} "
+            f"Smallest detectable difference between a and b, on these 200 pairs: a true difference of {least:.1%} "
             "is shown four times in five (power 80%)."
         ).replace("% is", " points or more is")
 

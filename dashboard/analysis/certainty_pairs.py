@@ -213,7 +213,7 @@ def _detectable(found: _Compared, alike: Sequence[str], names: Mapping[str, str]
     off, n = found.values(found.best.id) - found.values(nearest), int(found.known.sum())
     if not off.any():
         return ()
-    beside = f"between it and {names[nearest]}, on these {n:,} pairs"
+    beside = f"between {found.best.name} and {names[nearest]}, on these {n:,} pairs"
     if found.key != EVAL_ACCURACY:
         return (_shown(beside, f"a true difference of {numbers.metric(_least_mean(off, found.prompts))} or more"),)
     pairs = round(n / _design(off, found.prompts))
