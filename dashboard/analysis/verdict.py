@@ -118,9 +118,9 @@ def _untrained(runs: Sequence[Evidence], at: At) -> str:
     worse = [run for run in known if comparability.worse_than_untrained(run, loss[run.id])]
     if not worse:
         return ""
-    verb = "run is" if len(worse) == 1 else "runs are"
+    verb = "run has" if len(worse) == 1 else "runs have"
     words = sorted({losses.untrained_words(run) for run in worse})
-    return f"{len(worse)} {verb} worse than the untrained model by loss (above {' or '.join(words[:3])})."
+    return f"{len(worse)} {verb} a higher eval loss than the untrained model (above {' or '.join(words[:3])})."
 
 
 def _assumption(group: EvaluationSet) -> str:

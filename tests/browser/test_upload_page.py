@@ -75,7 +75,7 @@ def test_the_orca_export_is_read_as_its_authors_should_have(url, shared_data, op
     expect(answer).to_contain_text("ruby-sweep-8 has the highest reward accuracy: 83.7%")
     expect(answer).to_contain_text("8 of the other 13 runs cannot be told apart from it")
     expect(answer).to_contain_text("Beta differs (0.01–0.5): eval loss is not comparable")
-    expect(answer).to_contain_text("4 runs are worse than the untrained model by loss")
+    expect(answer).to_contain_text("4 runs have a higher eval loss than the untrained model (above ln 2")
     expect(answer).to_contain_text("1,286 pairs of orca.csv")
     expect(page.locator("#run-table [col-id=versus].ag-cell", has_text="tied")).to_have_count(8)
     page.get_by_text("Eval loss", exact=True).first.click()
