@@ -97,16 +97,10 @@ def means(kind, prompts, trials, seed=4):
     return covered / trials
 
 
-@pytest.mark.parametrize(
-    ("kind", "prompts", "trials"),
-    [
-        *(("normal", 30, 1000), ("clustered", 30, 1000)),
-        *(("t3", 30, 1000), ("t3", 100, 700), ("t3", 500, 400)),
-        *(("clustered t3", 30, 1000), ("clustered t3", 100, 700), ("clustered t3", 500, 400)),
-    ],
-)
+@pytest.mark.parametrize("kind", ["normal", "t3", "clustered", "clustered t3"])
+@pytest.mark.parametrize(("prompts", "trials"), [(30, 1000), (100, 700), (500, 400)])
 def test_differences_of_means(kind, prompts, trials):
-    """Measured over 2,000 samples (800 at 500 prompts): 93.5-96.3%. Normal ones are the easier, and few the harder."""
+    """Measured over 2,000 samples (800 at 500 prompts): 93.5-96.3%."""
     assert BAND[0] <= means(kind, prompts, trials) <= BAND[1]
 
 

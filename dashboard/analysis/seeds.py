@@ -13,8 +13,6 @@ from dashboard.analysis.ranking import At
 from training.record.intervals import Interval
 from training.record.schema import Run
 
-UNKNOWN = "The spread between seeds is unknown: no configuration was trained with more than one seed."
-
 _ALL = 1_000_000
 """More parameters than any configuration has."""
 
@@ -142,11 +140,6 @@ def spread(groups: Iterable[SeedGroup], key: str, at: At, confidence: float = 0.
     tail = (1 - confidence) / 2
     low, high = (math.sqrt(squares / float(chdtri(freedom, p))) for p in (tail, 1 - tail))
     return Spread(math.sqrt(squares / freedom), freedom, len(samples), Interval(low, high))
-
-
-def note(groups: Sequence[SeedGroup]) -> str | None:
-    """What to say where no configuration has a second seed; None where one has."""
-    return None if groups else UNKNOWN
 
 
 def _values(group: SeedGroup, key: str, at: At) -> list[float]:
