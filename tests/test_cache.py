@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dashboard.sources import cache, kept_events
+from dashboard.sources import cache, kept_events, stamps
 from dashboard.sources.cache import decode, encode
 from dashboard.sources.curves import Column
 from dashboard.sources.event_file import Events
@@ -86,6 +86,7 @@ def test_cut_bytes_are_refused(cut):
 def run(tmp_path, monkeypatch):
     """A run of 3,000 lines (more than the cache thinks worth it) and an empty cache."""
     monkeypatch.setenv(cache.FOLDER, str(tmp_path / "cache"))
+    monkeypatch.setattr(stamps, "TICK", 0.0)  # as if the file had been written long ago
     cache._store.cache_clear()
     directory = tmp_path / "run"
     directory.mkdir()
@@ -122,6 +123,31 @@ def test_a_file_of_equal_size_put_in_its_place_is_parsed_again(run, monkeypatch)
     other.write_bytes(content.replace(b'{"step":0,"eval/loss":0.0}', b'{"step":0,"eval/loss":9.5}'))
     other.replace(run / METRICS)
     assert (before, cache.history(run)["eval/loss"].values[0]) == (0.0, 9.5)
+
+
+def test_a_file_that_changed_just_now_is_not_kept_for_it_may_change_again_unseen(run, monkeypatch):
+    monkeypatch.setattr(stamps, "TICK", 60.0)
+    calls = counted(monkeypatch)
+    cache.history(run), cache.history(run)
+    assert len(calls) == 2
+
+
+def test_evaluations_are_kept_apart_from_all_curves(run, monkeypatch):
+    with (run / METRICS).open("ab") as file:
+        file.write(b'{"step": 3000, "train/loss": 5.0}\n')
+    for _ in range(2):
+        assert set(cache.history(run)) == {"eval/loss", "train/loss"}
+        assert set(cache.evaluations(run)) == {"eval/loss"}
+    assert same(cache.evaluations(run), {"eval/loss": cache.history(run)["eval/loss"]})
+
+
+def test_what_was_never_read_is_laid_into_the_cache_once(run, monkeypatch):
+    calls = counted(monkeypatch)
+    assert cache.keep_history(run) and not cache.keep_history(run)
+    assert len(cache.history(run)["eval/loss"]) == 3000
+    assert len(calls) == 1
+    monkeypatch.setenv(cache.FOLDER, "")
+    assert not cache.keep_history(run)
 
 
 def test_a_small_file_is_not_worth_the_cache(run, monkeypatch):

@@ -1,16 +1,19 @@
 """Curves are read while they are written: only new bytes, no line lost, doubled or torn."""
 
 import json
+import os
 import threading
 from pathlib import Path
 
 import orjson
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from records import LOGS, same, start
 
+from training.record import history as history_module
 from training.record import schema
-from training.record.history import HistoryReader, Tail, number, read_history, whole
+from training.record.history import HistoryReader, Tail, number, read_evaluations, read_history, whole
 from training.record.writer import plain
 
 
@@ -124,6 +127,89 @@ def test_a_snapshot_stays_the_same_object_until_something_is_new(tmp_path):
     writer.log(2, None, {"m": 2.0})
     assert history.read() is not first
     assert list(first["m"].steps) == [1]
+
+
+def test_a_new_file_with_the_inode_of_the_old_one_is_read_from_its_start(tmp_path):
+    """File systems give a deleted file's inode to the next one: what stands before the offset tells them apart."""
+    path = tmp_path / schema.METRICS
+    history = HistoryReader(tmp_path)
+    path.write_text('{"step": 1, "m": 1}\n')
+    assert list(history.read()["m"].values) == [1]
+    path.write_text('{"step": 5, "m": 5}\n{"step": 6, "m": 6}\n')
+    assert list(history.read()["m"].values) == [5, 6]
+
+
+def test_a_file_that_is_gone_has_no_curves(tmp_path):
+    path = tmp_path / schema.METRICS
+    history = HistoryReader(tmp_path)
+    path.write_text('{"step": 1, "m": 1}\n')
+    assert history.read()
+    path.unlink()
+    assert history.read() == {}
+
+
+def test_a_pipe_is_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / schema.METRICS)
+    assert HistoryReader(tmp_path).read() == {}
+
+
+@pytest.mark.parametrize("pieces", [1, 3])
+def test_a_line_longer_than_a_block_is_passed_over_and_the_next_ones_are_read(tmp_path, monkeypatch, pieces):
+    """Blocks of 64 bytes, a line of 1,000: it may arrive at once or in pieces."""
+    monkeypatch.setattr(history_module, "BLOCK", 64)
+    content = b'{"step": 1}\n' + b'{"step": 2, "x": "' + b"y" * 1000 + b'"}\n{"step": 3}\n{"step": 4}\n'
+    path, found = tmp_path / "metrics.jsonl", []
+    tail = Tail(path)
+    size = -(-len(content) // pieces)
+    for at in range(0, len(content), size):
+        with path.open("ab") as file:
+            file.write(content[at : at + size])
+        found += tail.read()
+    assert (found, tail.broken) == ([{"step": 1}, {"step": 3}, {"step": 4}], 1)
+
+
+@settings(deadline=None, max_examples=60)
+@given(batches=st.lists(ROWS, min_size=1, max_size=3), block=st.integers(60, 200))
+def test_reading_in_blocks_gives_what_reading_at_once_gives(tmp_path_factory, batches, block):
+    folder = tmp_path_factory.mktemp("run")
+    lines = [json.dumps(plain(row)).encode() + b"\n" for rows in batches for row in rows]
+    (folder / schema.METRICS).write_bytes(b"".join(line for line in lines if len(line) <= 60))
+    whole = read_history(folder)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(history_module, "BLOCK", block)
+        assert repr(sorted(read_history(folder).items())) == repr(sorted(whole.items()))
+
+
+def test_metrics_logged_together_share_their_steps_epochs_and_times(tmp_path):
+    """Also when more is read, when a step is repeated, and where one of them is missing in some lines."""
+    writer = start(tmp_path)
+    history = HistoryReader(writer.directory)
+    for step, more in ((1, {}), (2, {}), (3, {"c": 1.0}), (3, {}), (4, {})):
+        writer.log(step, step / 10, {"a": 1.0, "b": 2.0, **more})
+        found = history.read()
+        for column in ("steps", "epochs", "times"):
+            assert getattr(found["a"], column) is getattr(found["b"], column)
+    assert list(found["a"].steps) == [1, 2, 3, 4] and list(found["c"].steps) == [3]
+
+
+def test_what_was_handed_out_stays_as_it_was(tmp_path):
+    writer = start(tmp_path)
+    history, seen = HistoryReader(writer.directory), []
+    for step in (1, 5, 3, 5, 2):
+        writer.log(step, None, {"a": float(len(seen)), "b": 0.0})
+        found = history.read()
+        seen.append((found, repr(found)))
+    assert all(repr(found) == text for found, text in seen)
+
+
+def test_evaluations_alone_are_the_curves_of_evaluations(tmp_path):
+    writer = start(tmp_path)
+    for step in range(6):
+        writer.log(step, step / 5, {"train/loss": 1.0 / (step + 1)})
+        writer.log(step, step / 5, {"eval/loss": 2.0 / (step + 1), "eval/x/y": 1.0})
+    whole = read_history(writer.directory)
+    found = read_evaluations(writer.directory)
+    assert repr(found) == repr({key: whole[key] for key in ("eval/loss", "eval/x/y")})
 
 
 def test_many_threads_share_one_reader(tmp_path):

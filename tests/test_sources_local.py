@@ -3,7 +3,7 @@
 import json
 import os
 import threading
-from pathlib import Path
+import time
 
 import pytest
 from make_runs import START, make_run, write_json
@@ -87,6 +87,18 @@ def test_a_file_in_place_of_the_folder_is_a_problem(tmp_path):
     assert "cannot be read" in str(local.problem)
 
 
+def test_looks_that_begin_within_the_shared_time_are_one(tmp_path):
+    local = LocalRuns(tmp_path, share=60.0)
+    assert local.runs() == {}
+    make_run(tmp_path, "a")
+    assert local.runs() == {}
+    local = LocalRuns(tmp_path, share=0.05)
+    local.runs()
+    make_run(tmp_path, "b")
+    time.sleep(0.06)
+    assert set(local.runs()) == {"a", "b"}
+
+
 def test_many_threads_see_every_run_once(tmp_path):
     for i in range(20):
         make_run(tmp_path, f"run-{i}", steps=20)
@@ -117,10 +129,11 @@ def test_the_version_changes_when_a_silent_run_grows_older(tmp_path):
     assert catalog.snapshot(START + 245).version != first.version
 
 
-def test_quiet_counts_whole_minutes_of_running_runs_only():
+def test_quiet_counts_whole_minutes_then_whole_hours_of_running_runs_only():
     run = Run("a", "a", "runs", "running", updated=1000.0)
     assert quiet_minutes(run, 1059) is None
     assert quiet_minutes(run, 1000 + 3 * 3600) == 180
+    assert quiet_minutes(run, 1000 + 3 * 3600 + 1800) == 180
     assert quiet_minutes(Run("a", "a", "runs", "finished", updated=0.0), 1e9) is None
 
 
@@ -155,20 +168,21 @@ def test_an_absurd_number_of_pairs_is_unknown(tmp_path, n):
     assert LocalRuns(tmp_path).runs()["a"].n_eval is None
 
 
-def test_a_folder_that_may_not_be_entered_hides_no_other_run(tmp_path, monkeypatch):
+def test_a_folder_that_may_not_be_entered_is_listed_and_hides_no_other_run(tmp_path, monkeypatch):
+    """Root, who may enter anything, runs these tests too: the refusal is played."""
     make_run(tmp_path, "closed")
     make_run(tmp_path, "open")
-    is_file = Path.is_file
+    look = os.stat
 
-    def guarded(path: Path) -> bool:
-        if path.parent.name == "closed":
+    def guarded(path, *args, **more):
+        if f"{os.sep}closed{os.sep}" in os.fspath(path):
             raise PermissionError(13, "Permission denied")
-        return is_file(path)
+        return look(path, *args, **more)
 
-    monkeypatch.setattr(Path, "is_file", guarded)
-    local = LocalRuns(tmp_path)
-    assert list(local.runs()) == ["open"]
-    assert local.problem is None
+    monkeypatch.setattr(os, "stat", guarded)
+    runs = LocalRuns(tmp_path).runs()
+    assert (runs["open"].error, runs["closed"].status) == (None, "failed")
+    assert "cannot be entered: Permission denied; change its permissions or move it" in runs["closed"].error
 
 
 def test_a_run_stopped_before_its_second_evaluation_is_listed_at_step_0_and_not_ranked(tmp_path):

@@ -1,6 +1,6 @@
 """What the analysis looks at: runs with their curves, per-pair scores and samples, where their sources have them."""
 
-from collections.abc import Hashable, Iterable, Mapping
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
@@ -94,7 +94,14 @@ class Evidence:
     run: Run
     history: History = field(default_factory=dict)
     scores: Mapping[int, Scores] = field(default_factory=dict)
-    samples: tuple[Mapping[str, Any], ...] = ()
+    samples: Sequence[Mapping[str, Any]] = ()
+    names: frozenset[str] | None = None
+    """The metrics that were logged, where that is known without reading the curves."""
+
+    @property
+    def logged(self) -> frozenset[str]:
+        """The metrics of which the last value or the curve is known."""
+        return frozenset((*self.run.metrics, *(self.history if self.names is None else self.names)))
 
     def judged(self, at: At) -> Scores | None:
         """The per-pair scores of the evaluation that the run is judged by, if its source has them."""

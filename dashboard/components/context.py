@@ -1,14 +1,25 @@
 """The catalog that the running app shows, and the study of its runs."""
 
-from typing import cast
+import threading
+from collections.abc import Callable, Hashable
+from typing import TypeVar, cast
 
 from flask import current_app
 
+from dashboard.analysis.ranking import At
 from dashboard.analysis.study import Study
 from dashboard.components.evidence import Studies
+from dashboard.components.judging import Findings as Findings
+from dashboard.components.judging import Judging
+from dashboard.components.memory import Memory
 from dashboard.sources.catalog import Catalog, Snapshot
 
-KEY, STUDIES = "PREFSCOPE_CATALOG", "PREFSCOPE_STUDIES"
+KEY, STUDIES, MEMORY = "PREFSCOPE_CATALOG", "PREFSCOPE_STUDIES", "PREFSCOPE_MEMORY"
+JUDGING = "PREFSCOPE_JUDGING"
+
+_LOCK = threading.Lock()
+
+T = TypeVar("T")
 
 
 def catalog() -> Catalog:
@@ -19,3 +30,23 @@ def catalog() -> Catalog:
 def study(snapshot: Snapshot) -> Study:
     """What the analysis knows of the runs of a snapshot."""
     return cast(Studies, current_app.config[STUDIES]).of(snapshot, catalog())
+
+
+def findings(snapshot: Snapshot, at: At) -> Findings:
+    """The findings on all runs of the snapshot, as far as they are known: nobody waits for them."""
+    return _judging().findings(snapshot, at)
+
+
+def _judging() -> Judging:
+    """The judging of the catalog that the app shows."""
+    config = current_app.config
+    with _LOCK:
+        known = cast(Judging | None, config.get(JUDGING))
+        if known is None or known.catalog is not catalog():
+            known = config[JUDGING] = Judging(catalog(), cast(Studies, config[STUDIES]))
+        return known
+
+
+def cached(snapshot: Snapshot, make: Callable[[], T], *key: Hashable) -> T:
+    """What `make` gives for this state of the runs, made once for all browsers; `key` tells apart what is made."""
+    return cast(Memory, current_app.config[MEMORY]).of(snapshot.version, key, make)

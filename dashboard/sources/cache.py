@@ -14,18 +14,19 @@ from typing import Any, Protocol, TypeVar
 
 import orjson
 
+from dashboard.sources import stamps
 from training.record import schema
-from training.record.history import read_history
+from training.record.history import read_evaluations, read_history
 from training.record.schema import History, Series
 
 FOLDER = "PREFSCOPE_CACHE"
 """Environment variable: where the cache lies; set to nothing it is off. Otherwise the user's own cache folder."""
 
 LARGEST = 4 * 2**30
-_WORTH = 64 * 2**10
+WORTH = 64 * 2**10
 """Bytes: a smaller file is parsed faster than it is looked up."""
 
-_VERSION = 1
+_VERSION = 2
 _HEAD = struct.Struct("<Q")
 
 T = TypeVar("T")
@@ -34,6 +35,7 @@ T = TypeVar("T")
 class _Store(Protocol):
     def get(self, key: str) -> object: ...
     def set(self, key: str, value: bytes) -> bool: ...
+    def __contains__(self, key: str) -> bool: ...
 
 
 def history(directory: Path) -> History:
@@ -41,29 +43,79 @@ def history(directory: Path) -> History:
     return kept(directory / schema.METRICS, "history", lambda: read_history(directory), encode, decode)
 
 
+def evaluations(directory: Path) -> History:
+    """The curves of a run's evaluations alone."""
+    return kept(directory / schema.METRICS, "evaluations", lambda: read_evaluations(directory), encode, decode)
+
+
+def keep_history(directory: Path) -> bool:
+    """Parses a run's curves if that is worth keeping and they are not kept yet; whether it did."""
+    key = _key(directory / schema.METRICS, "history", WORTH)
+    if key is None or _holds(key):
+        return False
+    put(key, encode(read_history(directory)))
+    return True
+
+
 def kept(
-    path: Path | None, kind: str, parse: Callable[[], T], encode: Callable[[T], bytes], decode: Callable[[bytes], T]
+    path: Path | None,
+    kind: str,
+    parse: Callable[[], T],
+    encode: Callable[[T], bytes],
+    decode: Callable[[bytes], T],
+    worth: int = WORTH,
 ) -> T:
     """What `parse` makes of the file, from the cache if the file is as it was; `kind` tells apart what is made of it.
 
-    `decode` raises ValueError for bytes that `encode` has not made. A cache that fails is no cache.
+    `decode` raises ValueError for bytes that `encode` has not made. A cache that fails is no cache. A file of fewer
+    than `worth` bytes, or one that changed just now, is not kept.
     """
-    try:
-        status = path.stat() if path is not None else None
-    except OSError:
-        status = None
-    store = _store(os.environ.get(FOLDER)) if status and status.st_size >= _WORTH else None
-    if store is None or status is None or path is None:
+    key = _key(path, kind, worth) if path is not None else None
+    if key is None:
         return parse()
-    key = f"{_VERSION} {kind} {path.absolute()} {status.st_ino} {status.st_size} {status.st_mtime_ns}"
-    with contextlib.suppress(OSError, sqlite3.Error, ValueError):
-        known = store.get(key)
-        if isinstance(known, bytes):
+    known = get(key)
+    if known is not None:
+        with contextlib.suppress(ValueError):
             return decode(known)
     found = parse()
-    with contextlib.suppress(OSError, sqlite3.Error, UnicodeEncodeError):
-        store.set(key, encode(found))
+    put(key, encode(found))
     return found
+
+
+def _key(path: Path, kind: str, worth: int) -> str | None:
+    stamp = stamps.stamp(path)
+    if stamp is None or not stamp.is_file or stamp.size < worth or stamp.recent():
+        return None
+    return f"{kind} {path.absolute()} {stamp.inode} {stamp.size} {stamp.changed} {stamp.inode_changed}"
+
+
+def get(key: str) -> bytes | None:
+    """What was put under the key; None where nothing was, or the cache is off or fails."""
+    store = _store(os.environ.get(FOLDER))
+    if store is not None:
+        with contextlib.suppress(OSError, sqlite3.Error, ValueError):
+            known = store.get(f"{_VERSION} {key}")
+            return known if isinstance(known, bytes) else None
+    return None
+
+
+def put(key: str, content: bytes) -> None:
+    """Keeps the bytes under the key, if the cache works."""
+    store = _store(os.environ.get(FOLDER))
+    if store is not None:
+        with contextlib.suppress(OSError, sqlite3.Error, UnicodeEncodeError):
+            store.set(f"{_VERSION} {key}", content)
+
+
+def _holds(key: str) -> bool:
+    """Whether something lies under the key; where the cache is off or fails, nothing is to be laid there."""
+    store = _store(os.environ.get(FOLDER))
+    if store is None:
+        return True
+    try:
+        return f"{_VERSION} {key}" in store
+    except (OSError, sqlite3.Error, ValueError):
+        return True
 
 
 @cache
@@ -75,11 +127,7 @@ def _store(folder: str | None) -> _Store | None:
     try:
         import diskcache
 
-        class Plain(diskcache.Disk):  # type: ignore[misc]
-            """Bytes and texts only: nothing that lies in the cache is ever unpickled."""
-
-            def fetch(self, mode: int, filename: Any, value: Any, read: bool) -> Any:
-                return None if mode == diskcache.core.MODE_PICKLE else super().fetch(mode, filename, value, read)
+        from dashboard.sources.plain import Plain
 
         path = Path(folder or f"{home}/prefscope")
         path.mkdir(parents=True, exist_ok=True, mode=0o700)

@@ -111,17 +111,21 @@ def find_run(name: str, runs: Path) -> Path:
 
 
 def read_samples(directory: Path) -> list[dict[str, Any]]:
-    """The answers of base and policy to the recipe's fixed prompts, by step; of a step drawn twice, the later ones."""
-    by_step: dict[Any, dict[str, dict[str, Any]]] = {}
+    """The answers of base and policy to the recipe's fixed prompts, by step; of a step drawn twice, the later ones.
+
+    A row whose step is no whole number is passed over.
+    """
+    by_step: dict[int, dict[str, dict[str, Any]]] = {}
     for row in Tail(directory / schema.SAMPLES).read():
-        by_step.setdefault(row.get("step"), {})[repr(row.get("prompt"))] = row
+        if isinstance(step := row.get("step"), int):
+            by_step.setdefault(step, {})[repr(row.get("prompt"))] = row
     return [row for rows in by_step.values() for row in rows.values()]
 
 
 def read_notices(directory: Path) -> list[dict[str, Any]]:
     """What was remarked on the run while it trained: step, time, kind, message; each kind and step once."""
     rows = Tail(directory / schema.NOTICES).read()
-    return list({(row.get("kind"), row.get("step")): row for row in rows}.values())
+    return list({repr((row.get("kind"), row.get("step"))): row for row in rows}.values())
 
 
 def score_steps(directory: Path) -> list[int]:
