@@ -63,6 +63,8 @@ class Columns:
     config: dict[str, Sequence[Any]] = field(default_factory=dict)
     metrics: dict[str, Sequence[float | None]] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
+    keys: dict[str, str] = field(default_factory=dict)
+    """Column -> the key that its values are under."""
 
 
 def is_metric(column: str) -> bool:
@@ -101,6 +103,8 @@ def sort(
     where, notes = positions(table.header)
     found, bad, renamed = Columns(notes=notes), _BadCells(), []
     for name in sorted(where, key=lambda name: _precedence(name, corrections, split)):
+        if name in corrections.ignored:
+            continue
         told = name in corrections.metrics or (name in corrections.renamed and name not in corrections.config)
         if name in about and not told and name not in corrections.config:
             continue
@@ -114,7 +118,7 @@ def sort(
         if key in target:
             notes.append(f'Column "{name[:80]}" means "{key[:80]}", which another column gives: it is left out.')
             continue
-        target[key] = column
+        target[key], found.keys[name] = column, key
         renamed += [(name, key)] if key != name else []
     notes += [*_renamed(renamed), *bad.notes()]
     return found

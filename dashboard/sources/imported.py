@@ -1,7 +1,7 @@
 """What every reader of foreign logs gives back: runs, their curves, and notes to the user."""
 
 import math
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
 from pathlib import Path
@@ -21,23 +21,49 @@ class SourceError(Exception):
 class Corrections:
     """What the user says about columns and metrics, over what their names tell.
 
-    `config` and `metrics` are column names as the source writes them; `renamed` maps a source's metric name to a W&B
-    key (`EvalRewardsMargins` to `eval/rewards/margins`). Whatever is named here wins over every rule of a reader.
+    `config`, `metrics` and `ignored` are column names as the source writes them; `renamed` maps a source's metric name
+    to a W&B key (`EvalRewardsMargins` to `eval/rewards/margins`). `beta` is that of runs whose log does not tell it, by
+    their names; the one under "" is for all others that tell none. Whatever is named here wins over a reader's rules.
     """
 
     config: frozenset[str] = frozenset()
     metrics: frozenset[str] = frozenset()
     renamed: Mapping[str, str] = field(default_factory=dict)
+    ignored: frozenset[str] = frozenset()
+    beta: Mapping[str, float] = field(default_factory=dict)
+
+    def told(self) -> bool:
+        """Whether there is any."""
+        return bool(self.config or self.metrics or self.renamed or self.ignored or self.beta)
+
+    def keys(self, names: Iterable[str], key: Callable[[str], str]) -> dict[str, str]:
+        """Name -> key of all names that are not ignored: as the user says, else a setting's own, else by `key`."""
+        plain = {name: name if name in self.config else key(name) for name in names if name not in self.ignored}
+        return {name: self.renamed.get(name) or found for name, found in plain.items()}
 
     def missed(self, named: Collection[str]) -> list[str]:
         """A note for each name here that no source has, with those of theirs that are spelt nearly so."""
         notes = []
-        for name in sorted((self.config | self.metrics | self.renamed.keys()).difference(named)):
+        for name in sorted((self.config | self.metrics | self.ignored | self.renamed.keys()).difference(named)):
             shown = [other for other in sorted(named)[:_COMPARED] if 0 < len(other) <= _LONGEST]
             near = " or ".join(f'"{other}"' for other in get_close_matches(name[:_LONGEST], shown, n=3))
             hint = f" Did you mean {near}?" if near else ""
             notes.append(f'There is no column or metric "{name[:_LONGEST]}".{hint}')
         return notes
+
+    def no_run(self, runs: Sequence[Run]) -> list[str]:
+        """A note for each run of `beta` that the source does not have."""
+        names = {run.name for run in runs}
+        return [
+            f'There is no run "{name[:_LONGEST]}" to give a beta.' for name in self.beta if name and name not in names
+        ]
+
+    def with_beta(self, run: Run) -> Run:
+        """The run with the beta that the user gives for it, which its notes say."""
+        beta = self.beta.get(run.name, self.beta.get("") if run.config.get("beta") is None else None)
+        if beta is None:
+            return run
+        return replace(run, config={**run.config, "beta": beta}, notes=(*run.notes, f"beta = {beta:g}, as you say."))
 
 
 NO_CORRECTIONS = Corrections()
@@ -48,7 +74,9 @@ class Imported:
     """What a reader found: runs, notes on what was dropped, assumed, mapped or wrong, and curves by run id.
 
     `folders` has the run directory of each run in our own format: its scores and samples can be read there. `named` are
-    columns, metrics and tags as the source writes them: what a correction may name.
+    columns, metrics and tags as the source writes them: what a correction may name; `keys` has the key that those
+    have their values under that are read as a setting or a metric. `formats` says in words what the source was taken
+    for, one for each kind of log in it.
     """
 
     runs: tuple[Run, ...]
@@ -56,6 +84,8 @@ class Imported:
     histories: Mapping[str, History] = field(default_factory=dict)
     folders: Mapping[str, Path] = field(default_factory=dict)
     named: frozenset[str] = frozenset()
+    keys: Mapping[str, str] = field(default_factory=dict)
+    formats: tuple[str, ...] = ()
 
 
 def with_evaluations(run: Run, history: History) -> Run:

@@ -81,7 +81,8 @@ def _seen(number: int, part: Imported) -> Iterator[Seen]:
 def _grouped(seen: Sequence[Seen], told: _Told) -> list[_Group]:
     """Every run in the first group it belongs to. Groups are found by id, name and traces: no run meets all others."""
     groups: list[_Group] = []
-    traces = [set(item.traces()) for item in seen]
+    shared = _shared(seen)
+    traces = [set(item.traces(shared)) for item in seen]
     holders = Counter(trace for found in traces for trace in found)
     known: dict[Hashable, dict[int, _Group]] = defaultdict(dict)
     for item, found in zip(seen, traces, strict=True):
@@ -100,6 +101,15 @@ def _grouped(seen: Sequence[Seen], told: _Told) -> list[_Group]:
         if len(group) > 1:
             told.joined[_sources(group)].append(_title(group))
     return groups
+
+
+def _shared(seen: Sequence[Seen]) -> frozenset[str]:
+    """The metrics that several sources have: no other can show that a run is in two of them."""
+    metrics: dict[int, set[str]] = defaultdict(set)
+    for item in seen:
+        metrics[item.part] |= item.metrics
+    counts = Counter(key for keys in metrics.values() for key in keys)
+    return frozenset(key for key, count in counts.items() if count > 1)
 
 
 def _first(item: Seen, groups: Iterable[_Group]) -> _Group | None:
@@ -150,10 +160,10 @@ def _compared(item: Seen, group: _Group) -> Comparison:
 
 def _merged(group: _Group) -> tuple[Run, History, Path | None]:
     """The best source's run with what it lacks from the others; each metric keeps one source's curve, its steps too."""
+    if len(group) == 1:
+        return group[0].run, group[0].history, group[0].folder
     ordered = sorted(group, key=Seen.facts, reverse=True)
     best, runs = ordered[0], [item.run for item in ordered]
-    if len(group) == 1:
-        return best.run, best.history, best.folder
     history: dict[str, Series] = {}
     for item in ordered:
         for key, series in item.history.items():

@@ -85,7 +85,7 @@ def read(paths: Sequence[Path], corrections: Corrections = NO_CORRECTIONS) -> Im
 def read_bytes(name: str, content: bytes, key: str, corrections: Corrections = NO_CORRECTIONS) -> Imported:
     """The runs in an uploaded file; `key` makes their ids. Raises SourceError, one sentence, if there is none."""
     found = _read(_Source(name, key, *files.of_bytes(name, content), True), corrections)
-    return replace(found, notes=(*found.notes, *corrections.missed(found.named)))
+    return replace(found, notes=(*found.notes, *corrections.missed(found.named), *corrections.no_run(found.runs)))
 
 
 def kind(file: File, alone: bool = False) -> Kind:
@@ -136,16 +136,39 @@ def _read(source: _Source, corrections: Corrections) -> Imported:
                 problems.append(str(problem))
             except Exception as error:
                 problems.append(fault(str(file.path), error))
-    parts = [part for file, call in _calls(source, ours, kinds, corrections) for part in _attempt(file, call, problems)]
+    calls = _calls(source, ours, kinds, corrections)
+    parts = [part for file, call in calls for part in _attempt(file, call, problems)]
+    formats = _formats(ours, kinds)
     if not any(part.runs for part in parts):
         parts += _in_prose(source, kinds["prose"], corrections)
+        formats = ("tables in text",)
     if not any(part.runs for part in parts):
         told = [*problems, *(note for part in parts for note in part.notes), *source.remarks]
         raise SourceError(_nothing(source, told))
-    found = joining.joined(parts)
+    found = joining.joined([replace(part, runs=tuple(map(corrections.with_beta, part.runs))) for part in parts])
     notes = (*source.remarks, *found.notes, *_few(problems))
     named = frozenset[str]().union(*(part.named for part in parts))
-    return replace(found, runs=_of_source(found.runs, source), notes=notes, named=named)
+    keys = {name: key for part in parts for name, key in part.keys.items()}
+    runs = _of_source(found.runs, source)
+    return replace(found, runs=runs, notes=notes, named=named, keys=keys, formats=formats)
+
+
+def _formats(ours: own_runs.Folders, kinds: Mapping[Kind, Sequence[File]]) -> tuple[str, ...]:
+    """What the files were taken for, in words: `W&B runs table`, `3 trainer states`."""
+    counted = [(len(ours), _OURS), *((len(kinds.get(kind, ())), words) for kind, words in _WORDS.items())]
+    return tuple(one if count == 1 else f"{count:,} {several}" for count, (one, several) in counted if count)
+
+
+_OURS = ("run folder of training.run", "run folders of training.run")
+_WORDS: Mapping[Kind, tuple[str, str]] = {
+    "runs table": ("W&B runs table", "W&B runs tables"),
+    "table": ("table of runs", "tables of runs"),
+    "panel": ("W&B chart", "W&B charts"),
+    "scalars": ("TensorBoard scalar export", "TensorBoard scalar exports"),
+    "trainer state": ("Trainer log", "Trainer logs"),
+    "events": ("TensorBoard event file", "TensorBoard event files"),
+    "wandb log": ("W&B offline run", "W&B offline runs"),
+}
 
 
 def _in_prose(source: _Source, prose: Sequence[File], told: Corrections) -> list[Imported]:

@@ -6,6 +6,7 @@ from array import array
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import PurePosixPath
 
 import pyarrow.compute as pc
@@ -87,7 +88,9 @@ def _reward_accuracy(names: frozenset[str], told: Corrections) -> tuple[Correcti
     People who note beta beside an accuracy, or other rewards, mean DPO's; a table with both accuracies has named them.
     """
     keys = {name: vocabulary.key(columns.bare(name), "eval") for name in sorted(names)}
-    plain = [name for name in keys if columns.bare(name).lower() in _ACCURACIES and name not in told.config]
+    plain = [
+        name for name in keys if columns.bare(name).lower() in _ACCURACIES and name not in told.config | told.ignored
+    ]
     known = f"eval/{ACCURACY}" in {*keys.values(), *told.renamed.values()}
     if known or len(plain) != 1 or plain[0] in told.renamed:
         return told, []
@@ -163,7 +166,7 @@ def _one_run(table: Table, filename: str, prefix: str, corrections: Corrections)
         status="unknown",
         n_eval=_pairs(table.header),
     )
-    return Imported((with_evaluations(run, history),), tuple(notes), {run.id: history})
+    return Imported((with_evaluations(run, history),), tuple(notes), {run.id: history}, keys=found.keys)
 
 
 def _series(points: Sequence[tuple[int, float | None, float | None]]) -> Series:
@@ -213,13 +216,16 @@ def _runs(table: Table, filename: str, prefix: str, corrections: Corrections) ->
         runs.append(with_evaluations(run, history) if history else run)
         if history:
             histories[run.id] = history
-    return Imported(tuple(runs), (*notes, *about_names(runs)), histories)
+    keys = found.keys | corrections.keys(numbered, partial(vocabulary.key, default_split="eval"))
+    return Imported(tuple(runs), (*notes, *about_names(runs)), histories, keys=keys)
 
 
 def _curves(table: Table, numbered: Mapping[str, Mapping[int, str]], corrections: Corrections) -> list[History]:
     """Per row the curves over evaluations 1, 2, ...; empty cells are evaluations that did not happen."""
     curves: list[dict[str, Series]] = [{} for _ in range(len(table))]
     for metric, points in numbered.items():
+        if metric in corrections.ignored:
+            continue
         key = corrections.renamed.get(metric) or vocabulary.key(metric, "eval")
         values = zip(*(table.numbers(table.header.index(name)) for name in points.values()), strict=True)
         for curve, row in zip(curves, values, strict=True):

@@ -4,7 +4,7 @@ import math
 import re
 from collections.abc import Hashable, Iterator
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -51,15 +51,21 @@ class Seen:
         return frozenset(
             key
             for key in {*self.run.metrics, *(key for key, series in self.history.items() if series)}
-            if not _NO_EVIDENCE.fullmatch(key)
+            if _is_evidence(key)
         )
 
-    def traces(self) -> Iterator[Hashable]:
-        """What another source of the same run would show too, to five digits: last values, both ends of its curves."""
-        for key in self.metrics & self.run.metrics.keys():
-            if _telling(self.run.metrics[key]):
-                yield key, f"{self.run.metrics[key]:.5g}"
+    def traces(self, shared: frozenset[str]) -> Iterator[Hashable]:
+        """What another source of the same run would show too, to five digits: last values, both ends of its curves.
+
+        `shared` are the metrics that another source has at all.
+        """
+        for key in self.metrics & shared:
+            value = self.run.metrics.get(key)
+            if value is not None and _telling(value):
+                yield key, f"{value:.5g}"
         for key in sorted(self.metrics & self.history.keys())[:_TRACED]:
+            if key not in shared:
+                continue
             series = self.history[key]
             for at in {*range(4), *range(-4, 0)} if len(series) >= 8 else range(len(series)):
                 yield key, series.steps[at], f"{series.values[at]:.5g}"
@@ -68,6 +74,11 @@ class Seen:
         """What makes a source the better one: our own folder, then more configuration and metrics, steps, points."""
         told = len(self.run.config) + len(self.run.metrics)
         return self.folder is not None, told, self.run.step or 0, sum(map(len, self.history.values()))
+
+
+@lru_cache(maxsize=4096)
+def _is_evidence(key: str) -> bool:
+    return _NO_EVIDENCE.fullmatch(key) is None
 
 
 @dataclass

@@ -72,7 +72,7 @@ def read(files: Sequence[File], prefix: str, corrections: Corrections = NO_CORRE
         histories[run.id] = history
         notes += remarks
     named = frozenset(tag for start in starts for tag in start.events.scalars)
-    return Imported(tuple(runs), (*notes, *about), histories, named=named)
+    return Imported(tuple(runs), (*notes, *about), histories, named=named, keys=corrections.keys(named, key))
 
 
 def _shown(path: object) -> str:
@@ -194,11 +194,12 @@ def _config(texts: Mapping[str, str]) -> dict[str, Any]:
 def _run(start: _Start, run_id: str, name: str, corrections: Corrections) -> tuple[Run, History, list[str]]:
     events = start.events
     config = _config(events.texts)
-    config |= {tag: float(events.scalars[tag].values[-1]) for tag in corrections.config & events.scalars.keys()}
+    scalars = events.scalars.keys() - corrections.ignored
+    config |= {tag: float(events.scalars[tag].values[-1]) for tag in corrections.config & scalars}
     named: dict[str, str] = {}
-    for tag in sorted(events.scalars.keys() - corrections.config):
+    for tag in sorted(scalars - corrections.config):
         named.setdefault(corrections.renamed.get(tag) or key(tag), tag)
-    left_out = sorted(events.scalars.keys() - corrections.config - set(named.values()))
+    left_out = sorted(scalars - corrections.config - set(named.values()))
     notes = [f"{_shown(start.path)}: {_shown(tag)} means a metric that is there already; left out." for tag in left_out]
     history = curves({metric: events.scalars[tag] for metric, tag in named.items()})
     runtime = next((history[tag].values[-1] for tag in _RUNTIMES if tag in history), None)

@@ -40,7 +40,8 @@ def read(files: Sequence[File], prefix: str, corrections: Corrections = NO_CORRE
     SourceError, one sentence, if no file holds a point.
     """
     grouped: dict[tuple[str, str], list[_Tag]] = defaultdict(list)
-    for tag in _tags(files, corrections):
+    tags = _tags(files, corrections)
+    for tag in (tag for tag in tags if tag.tag not in corrections.ignored):
         grouped[str(tag.file.path.parent), tag.run].append(tag)
     runs: list[Run] = []
     histories: dict[str, dict[str, Series]] = {}
@@ -56,7 +57,8 @@ def read(files: Sequence[File], prefix: str, corrections: Corrections = NO_CORRE
     if not runs:
         raise SourceError(notes[0] if notes else "There is no TensorBoard scalar export.")
     told = (*_mapping(used), *few(notes, "notes on scalar exports"))
-    return Imported(tuple(runs), told, histories, named=frozenset(tag.tag for tag in used))
+    named = {tag.tag for tag in used} | {tag.tag for tag in tags if tag.tag in corrections.ignored}
+    return Imported(tuple(runs), told, histories, named=frozenset(named), keys={tag.tag: tag.key for tag in used})
 
 
 def _tags(files: Iterable[File], corrections: Corrections) -> list[_Tag]:

@@ -172,7 +172,8 @@ def curves(rows: Sequence[Mapping[str, float]], corrections: Corrections) -> tup
     Points are keyed by (step, metric): training, evaluation and closing rows of one step name different metrics. A
     step that is logged again, as after a restart, is replaced.
     """
-    names = dict.fromkeys(name for row in rows for name in row if name not in _NO_METRIC)
+    left_out = _NO_METRIC | corrections.ignored
+    names = dict.fromkeys(name for row in rows for name in row if name not in left_out)
     ends = {name for name in names if is_of_whole_run(name)}
     keys = {name: key_of(name, corrections) for name in names if name not in ends}
     points: dict[str, dict[int, Point]] = {known: {} for known in keys.values()}

@@ -68,8 +68,14 @@ def read(
         raise SourceError(problems[0] if problems else "There is no trainer_state.json.")
     about = by_note((run.name, note) for run in runs for note in run.notes)
     told = (*few(problems, "files could not be read"), *few(about, "notes are at the runs"))
-    named = (frozenset[str]().union(*state.rows) for group in groups.values() for state, _ in group)
-    return Imported(tuple(runs), told, histories, named=frozenset[str]().union(*named))
+    rows = (frozenset[str]().union(*state.rows) for group in groups.values() for state, _ in group)
+    named = frozenset[str]().union(*rows)
+    keys = {name: _key(name, corrections) for name in named - corrections.ignored}
+    return Imported(tuple(runs), told, histories, named=named, keys=keys)
+
+
+def _key(name: str, corrections: Corrections) -> str:
+    return name if trainer_log.is_of_whole_run(name) else trainer_log.key_of(name, corrections)
 
 
 _Group = list[tuple[State, list[State]]]
@@ -163,14 +169,15 @@ def _run(
     history, whole_run = trainer_log.curves(state.rows, corrections)
     stated = {name: number(state.stated.get(name)) for name in ("global_step", "max_steps", "epoch")}
     max_steps = whole(stated["max_steps"])
-    ends = {name: value for name, value in beside.results.items() if trainer_log.is_of_whole_run(name)} | whole_run
+    told = {name: value for name, value in beside.results.items() if name not in corrections.ignored}
+    ends = {name: value for name, value in told.items() if trainer_log.is_of_whole_run(name)} | whole_run
     done = max_steps is not None and state.step == max_steps and "train_runtime" in ends
     status: Status = "finished" if done else "unknown"
     best_step, best_metric = _best(state.stated, history)
-    results = {trainer_log.key_of(key, corrections): value for key, value in beside.results.items()}
+    results = {trainer_log.key_of(key, corrections): value for key, value in told.items()}
     evaluated = {key: value for key, value in results.items() if key.startswith("eval/") and key not in history}
     config, hint = _config(state, beside)
-    told = [*notes, *beside.notes, *hint, *_about(state, history)]
+    notes = [*notes, *beside.notes, *hint, *_about(state, history)]
     run = Run(
         ident,
         name,
@@ -186,7 +193,7 @@ def _run(
         n_eval=_pairs(history) or whole(beside.results.get("eval_samples")),
         seconds=ends.get("train_runtime"),
         apart=None if seems_dpo(history) or state.brief else "no DPO run",
-        notes=tuple(told),
+        notes=tuple(notes),
     )
     return with_evaluations(run, history), history
 

@@ -1,28 +1,42 @@
-"""Uploaded files, kept as they are under runs/.shared/uploads/<content hash>/, so that they survive a restart."""
+"""Uploaded files: kept by their content under runs/.shared/uploads/, read by one thread, corrected and undone."""
 
 import hashlib
+import io
+import math
 import re
-import shutil
-import tempfile
 import threading
-from collections.abc import Mapping
+import time
+from collections.abc import Hashable, Mapping
+from concurrent.futures import Future, wait
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from itertools import islice
+from functools import partial
 from pathlib import Path
+from typing import IO, NamedTuple
 
-from dashboard.sources import reading
-from dashboard.sources.imported import SourceError
+from dashboard.sources import corrections_json, earlier_uploads, reading
+from dashboard.sources.imported import NO_CORRECTIONS, Corrections, Imported, SourceError
+from dashboard.sources.upload_store import About, Damaged, Store, Undo
+from dashboard.sources.worker import Worker
 from training.record.schema import SHARED, History, Run
 
-LARGEST = 24 * 2**20
+LARGEST = 256 * 2**20
 """Bytes of one file."""
 
-_HASH = re.compile(r"[0-9a-f]{16}")
+PATIENCE = 1.0
+"""Seconds that a look waits for files which are being read."""
+
+_CHUNK = 1 << 20
+_RETRY = 5.0
+"""Seconds after which a database that could not be read, such as one in use, is looked at again."""
 
 
 @dataclass(frozen=True)
 class Upload:
-    """One uploaded file: `id` is the start of its content's SHA-256, `problem` says why it cannot be read."""
+    """One uploaded file: `id` is its SHA-256, `problem` says why it cannot be read, `reading` that it is not yet.
+
+    `size` is in bytes, `added` in seconds since 1970.
+    """
 
     id: str
     name: str
@@ -30,6 +44,18 @@ class Upload:
     notes: tuple[str, ...] = ()
     problem: str | None = None
     histories: Mapping[str, History] = field(default_factory=dict)
+    size: int = 0
+    added: float = 0.0
+    corrections: Corrections = NO_CORRECTIONS
+    named: frozenset[str] = frozenset()
+    keys: Mapping[str, str] = field(default_factory=dict)
+    formats: tuple[str, ...] = ()
+    reading: bool = False
+
+    @property
+    def imported(self) -> Imported:
+        """The same as a reader gives it."""
+        return Imported(self.runs, self.notes, self.histories, named=self.named, keys=self.keys, formats=self.formats)
 
 
 def safe_name(name: str) -> str:
@@ -39,95 +65,210 @@ def safe_name(name: str) -> str:
 
 
 def content_id(content: bytes) -> str:
-    """The first 16 hexadecimal digits of the content's SHA-256."""
-    return hashlib.sha256(content).hexdigest()[:16]
+    """The content's SHA-256 in hexadecimal digits."""
+    return hashlib.sha256(content).hexdigest()
 
 
-def _parse(content: bytes, name: str) -> Upload:
-    """The upload. Raises SourceError whatever goes wrong: no file may take a page down."""
-    digest = content_id(content)
-    try:
-        found = reading.read_bytes(name, content, digest)
-    except SourceError:
-        raise
-    except Exception as error:
-        raise SourceError(reading.fault(name, error)) from error
-    return Upload(digest, name, found.runs, found.notes, histories=found.histories)
+class _Job(NamedTuple):
+    """A file that is being read, and until when (monotonic seconds) a look waits for it."""
+
+    corrections: Corrections
+    result: Future[Upload]
+    until: float
 
 
 class Uploads:
-    """The uploaded files of one runs/ folder. Safe to share between threads; `version` grows with every change."""
+    """The uploaded files of one runs/ folder. Safe to share between threads and programs; `version` grows with every
+    change. `problem` says why they cannot be looked at, if so; `damaged` that `start_anew` would help."""
 
     def __init__(self, root: Path) -> None:
         self.version = 0
-        self._folder = root / SHARED / "uploads"
-        self._lock = threading.Lock()
+        self.problem: str | None = None
+        self.damaged = False
+        self._store = Store(root / SHARED / "uploads")
+        self._lock = threading.RLock()
+        self._worker = Worker()
+        self._seen: Hashable = ()
+        self._retry = math.inf
         self._known: dict[str, Upload] = {}
+        self._done: dict[str, Upload] = {}
+        self._jobs: dict[str, _Job] = {}
+        self._tried: Upload | None = None
 
-    def all(self) -> Mapping[str, Upload]:
-        """Upload id -> upload, by time of upload; a file that appeared or vanished on disk is noticed."""
+    def all(self, patience: float = PATIENCE) -> Mapping[str, Upload]:
+        """Upload id -> upload, by time of upload; a change by another program is noticed.
+
+        A file that is not read yet is waited for, `patience` seconds from when it was first seen. One that takes longer
+        comes without runs, or with what it had before; `version` grows when it is there.
+        """
         with self._lock:
-            paths = self._paths()
-            if paths.keys() != self._known.keys():
-                self._known = {key: self._known.get(key) or self._load(key, path) for key, path in paths.items()}
-                self.version += 1
+            self._look()
+            jobs = list(self._jobs.values())
+        left = max((job.until - PATIENCE + patience for job in jobs), default=0.0) - time.monotonic()
+        if left > 0:
+            wait([job.result for job in jobs], timeout=min(left, threading.TIMEOUT_MAX))
+        with self._lock:
+            self._collect()
             return self._known
 
     def add(self, name: str, content: bytes) -> Upload:
-        """Keeps the file if it can be read. The same content twice is one upload.
+        """`receive` of bytes."""
+        return self.receive(name, io.BytesIO(content))
 
-        Raises SourceError with a sentence for the user if it cannot be read, is too large or cannot be stored.
+    def receive(self, name: str, file: IO[bytes], drop: str = "") -> Upload:
+        """Keeps a file if it can be read, and reads it. The same content twice is one upload.
+
+        Files of one `drop` (any word) are undone together. Raises SourceError, a sentence for the user, if the file
+        cannot be read, is too large or cannot be stored; nothing of it is kept then.
         """
-        if len(content) > LARGEST:
-            raise SourceError(f"The file has {len(content) / 2**20:.0f} MB, the limit is {LARGEST / 2**20:.0f} MB.")
-        upload = _parse(content, safe_name(name))
-        try:
-            self._store(upload, content)
-        except OSError as error:
-            raise SourceError(f"The file could not be kept in {self._folder}: {error.strerror}.") from error
-        return self.all().get(upload.id, upload)
+        digest, size = _digest(file)
+        known = self.all().get(digest)
+        if known is not None:
+            return known
+        file.seek(0)
+        about = {"name": safe_name(name), "added": time.time(), "size": size}
+        self._store.add(digest, file, about)
+        with self._lock:
+            self._look()
+            job = self._jobs.get(digest)
+        upload = job.result.result() if job else self.all()[digest]
+        if upload.problem is not None:
+            self._store.drop(digest)
+            raise SourceError(upload.problem)
+        self._store.added(digest, f"{upload.name} added.", drop)
+        return self.all(math.inf).get(digest, upload)
+
+    def preview(self, upload_id: str, corrections: Corrections) -> Upload:
+        """What the upload would be with these corrections. Raises SourceError if it would be none."""
+        about = self._store.entries().get(upload_id)
+        if about is None:
+            raise SourceError("This file has been removed.")
+        tried = self._tried
+        if tried is None or (tried.id, tried.corrections) != (upload_id, corrections):
+            tried = self._worker.submit(partial(self._read, upload_id, about, corrections)).result()
+        if tried.problem is not None:
+            raise SourceError(tried.problem)
+        self._tried = tried
+        return tried
+
+    def correct(self, upload_id: str, corrections: Corrections) -> Upload:
+        """Keeps corrections with the upload. Raises SourceError, and keeps none, if it would be no upload any more."""
+        upload = self.preview(upload_id, corrections)
+        about = {**self._store.entries().get(upload_id, {}), "corrections": corrections_json.dump(corrections)}
+        done: Future[Upload] = Future()
+        done.set_result(upload)
+        with self._lock:
+            self._jobs[upload_id] = _Job(corrections, done, 0.0)
+            self._store.change(upload_id, about, f"Columns of {upload.name} changed.")
+        return self.all().get(upload_id, upload)
 
     def remove(self, upload_id: str) -> None:
-        """Forgets an upload and deletes its file; an id that is not known is passed over."""
+        """Forgets an upload, which can be undone for a while; an id that is not known is passed over."""
+        about = self._store.entries().get(upload_id)
+        if about is not None:
+            self._store.change(upload_id, None, f"{_name(about)} removed.")
+
+    def last(self) -> Undo | None:
+        """The last change, as long as it can be undone. Raises SourceError."""
+        return self._store.last()
+
+    def undo(self) -> str:
+        """Undoes the last change; its words, or "" if there was none. Raises SourceError."""
+        return self._store.undo()
+
+    def start_anew(self) -> tuple[Path, int]:
+        """Sets a damaged database aside and takes back the files in it that can be read, without their names.
+
+        Gives where it lies now, and how many files were taken back. Raises SourceError if that cannot be done.
+        """
         with self._lock:
-            path = self._paths().get(upload_id)
-            if path is not None:
-                shutil.rmtree(path.parent, ignore_errors=True)
+            aside = self._store.set_aside()
+            self._seen = ()
+        found = 0
+        for path in sorted(aside.glob("*/*/*.val")):
+            with suppress(OSError, SourceError), path.open("rb") as file:
+                found += not self.receive(f"recovered-{path.stem[:8]}", file, aside.name).problem
+        return aside, found
 
-    def _paths(self) -> dict[str, Path]:
-        """Upload id -> its file, by time of upload; what is no file or cannot be looked at is passed over."""
-        try:
-            folders = [path for path in self._folder.iterdir() if _HASH.fullmatch(path.name)]
-        except OSError:
-            return {}
-        found = []
-        for folder in folders:
-            try:
-                found += [(path.stat().st_mtime_ns, folder.name, path) for path in islice(folder.iterdir(), 1)]
-            except OSError:
-                continue
-        return {key: path for _, key, path in sorted(found)}
-
-    def _load(self, upload_id: str, path: Path) -> Upload:
-        name = path.name.encode(errors="replace").decode()
-        try:
-            if path.stat().st_size > LARGEST:
-                raise SourceError("The file is too large.")
-            return replace(_parse(path.read_bytes(), name), id=upload_id)
-        except OSError as problem:
-            return Upload(upload_id, name, problem=f"The file cannot be read: {problem.strerror}.")
-        except SourceError as problem:
-            return Upload(upload_id, name, problem=str(problem))
-
-    def _store(self, upload: Upload, content: bytes) -> None:
-        """The folder appears by rename with its file already inside."""
-        target = self._folder / upload.id
-        if target.exists():
+    def _look(self) -> None:
+        """Notices what changed in the database, and has read what is not."""
+        stamp = self._store.stamp()
+        if stamp == self._seen and time.monotonic() < self._retry:
             return
-        self._folder.mkdir(parents=True, exist_ok=True)
-        temporary = Path(tempfile.mkdtemp(prefix=".new-", dir=self._folder))
+        first, self._seen, self._retry = self._seen == (), stamp, math.inf
+        before = (self.problem, self._known)
         try:
-            (temporary / upload.name).write_bytes(content)
-            temporary.rename(target)
-        finally:
-            shutil.rmtree(temporary, ignore_errors=True)
+            if first:
+                earlier_uploads.take_over(self._store)
+                self._store.clean()
+            entries = self._store.entries()
+            self._seen = self._store.stamp()
+            self._known = {digest: self._upload(digest, about) for digest, about in entries.items()}
+            self._jobs = {digest: job for digest, job in self._jobs.items() if digest in self._known}
+            self._done = {digest: upload for digest, upload in self._done.items() if digest in self._known}
+            self.problem, self.damaged = None, False
+        except SourceError as problem:
+            self.problem, self.damaged = str(problem), isinstance(problem, Damaged)
+            self._retry = time.monotonic() + _RETRY
+        self.version += before != (self.problem, self._known)
+
+    def _upload(self, digest: str, about: About) -> Upload:
+        """The upload as it is known; what is not known, or has other corrections now, begins to be read."""
+        corrections = corrections_json.kept(about.get("corrections"))
+        known, job = self._done.get(digest), self._jobs.get(digest)
+        if known is not None and known.corrections == corrections:
+            self._jobs.pop(digest, None)
+            return known
+        if job is None or job.corrections != corrections:
+            result = self._worker.submit(partial(self._read, digest, about, corrections))
+            self._jobs[digest] = _Job(corrections, result, time.monotonic() + PATIENCE)
+        return replace(known or _unread(digest, about), reading=True)
+
+    def _collect(self) -> None:
+        """Takes what has been read meanwhile."""
+        done = {digest: job.result.result() for digest, job in self._jobs.items() if job.result.done()}
+        if done:
+            self._done |= done
+            self._known = {digest: done.get(digest, upload) for digest, upload in self._known.items()}
+            self._jobs = {digest: job for digest, job in self._jobs.items() if digest not in done}
+            self.version += 1
+
+    def _read(self, digest: str, about: About, corrections: Corrections) -> Upload:
+        """The upload. Whatever goes wrong is its problem: no file may take a page down."""
+        upload = replace(_unread(digest, about), corrections=corrections)
+        try:
+            found = reading.read_bytes(upload.name, self._store.content(digest), digest[:16], corrections)
+        except SourceError as problem:
+            return replace(upload, problem=str(problem))
+        except Exception as error:
+            return replace(upload, problem=reading.fault(upload.name, error))
+        return replace(
+            upload,
+            runs=found.runs,
+            notes=found.notes,
+            histories=found.histories,
+            named=found.named,
+            keys=found.keys,
+            formats=found.formats,
+        )
+
+
+def _unread(digest: str, about: About) -> Upload:
+    size, added = (about.get(name) for name in ("size", "added"))
+    numbers = [float(value) if isinstance(value, int | float) else 0.0 for value in (size, added)]
+    return Upload(digest, _name(about), size=int(numbers[0]), added=numbers[1])
+
+
+def _name(about: About) -> str:
+    return safe_name(str(about.get("name", "")))
+
+
+def _digest(file: IO[bytes]) -> tuple[str, int]:
+    """SHA-256 and size of a file. Raises SourceError if it is larger than LARGEST."""
+    found, size = hashlib.sha256(), 0
+    while chunk := file.read(_CHUNK):
+        found.update(chunk)
+        size += len(chunk)
+        if size > LARGEST:
+            raise SourceError(f"The file has more than {LARGEST // 2**20} MB, the limit.")
+    return found.hexdigest(), size

@@ -108,7 +108,8 @@ def read(content: bytes, filename: str, prefix: str, corrections: Corrections = 
         raise SourceError(f"{filename} is a W&B chart export without a single point.")
     told = [*_about_columns(table, columns), *few(by_note(remarks), "notes"), *few(sheet.bad, "cells are no numbers")]
     named = frozenset(metric for places in columns.values() for metric in places)
-    return Imported(tuple(runs), tuple(f"{filename}: {note}" for note in told), histories, named=named)
+    keys = corrections.keys(named, key)
+    return Imported(tuple(runs), tuple(f"{filename}: {note}" for note in told), histories, named=named, keys=keys)
 
 
 def _columns(header: Sequence[str]) -> dict[_Name, dict[str, int]]:
@@ -176,7 +177,7 @@ def _history(values: Mapping[str, _Column], axis: _Axis, corrections: Correction
     for metric, column in values.items():
         known = corrections.renamed.get(metric) or key(metric)
         given = column.given[axis.rows]
-        if metric in _NO_CURVES or not given.any():
+        if metric in _NO_CURVES or metric in corrections.ignored or not given.any():
             continue
         if known in found:
             clashes.append(f'"{metric[:80]}" is a second {known[:80]}; the first is used.')

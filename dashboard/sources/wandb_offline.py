@@ -85,7 +85,7 @@ def read(files: Sequence[File], prefix: str, corrections: Corrections = NO_CORRE
     if not runs:
         raise SourceError(" ".join(notes[:3]) or "There is no W&B log.")
     named = frozenset(name for log in logs for name in (*log.rows, *log.summary))
-    return Imported(tuple(runs), tuple(notes), histories, named=named)
+    return Imported(tuple(runs), tuple(notes), histories, named=named, keys=corrections.keys(named, key))
 
 
 def _shown(file: File) -> str:
@@ -233,15 +233,16 @@ def _run(file: File, log: _Log, run_id: str, corrections: Corrections) -> tuple[
     times = _row(log, "_timestamp")
     columns: dict[str, Column] = {}
     for name, (rows, values) in log.rows.items():
-        if not _is_axis(name) and name not in corrections.config:
+        if not _is_axis(name) and name not in corrections.config | corrections.ignored:
             at = np.frombuffer(rows, np.int64)
             named = corrections.renamed.get(name) or key(name)
             columns.setdefault(named, joined([Column(steps[at], times[at], np.frombuffer(values))]))
     history = curves(columns)
-    summary = {corrections.renamed.get(name) or key(name): value for name, value in log.summary.items()}
+    kept = {name: value for name, value in log.summary.items() if name not in corrections.ignored}
+    summary = {corrections.renamed.get(name) or key(name): value for name, value in kept.items()}
     metrics = {name: value for name, value in summary.items() if not _is_axis(name) and name not in columns}
     config = plain({name: value for name, value in log.config.items() if not name.startswith("_")})
-    config |= {name: log.summary[name] for name in corrections.config & log.summary.keys()}
+    config |= {name: log.summary[name] for name in corrections.config & kept.keys()}
     if isinstance(model := log.config.get("_name_or_path"), str) and model:
         config.setdefault("model_name_or_path", model)
     code = None if log.exit is None else log.exit.get("exit_code", 0)

@@ -56,7 +56,7 @@ def read(content: bytes, filename: str, prefix: str, corrections: Corrections = 
         *about_names(runs),
         *_about_state(table.header),
     )
-    return Imported(runs, notes, named=frozenset(table.header))
+    return Imported(runs, notes, named=frozenset(table.header), keys=found.keys)
 
 
 def _refuse_others(header: Sequence[str], filename: str) -> None:
