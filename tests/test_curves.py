@@ -36,6 +36,15 @@ def test_a_constant_stays_constant_under_any_smoothing():
     assert curves.smooth(np.full(20, 3.0), 0.97) == pytest.approx(np.full(20, 3.0))
 
 
+@given(st.lists(st.floats(-1e3, 1e3), min_size=1, max_size=700), st.floats(0, 0.999))
+def test_smoothing_in_blocks_is_the_moving_average_step_by_step(values, weight):
+    total, kept, expected = 0.0, 1.0, []
+    for value in values:
+        total, kept = weight * total + (1 - weight) * value, kept * weight
+        expected.append(total / (1 - kept))
+    assert curves.smooth(np.array(values), weight) == pytest.approx(expected, rel=1e-6, abs=1e-6)
+
+
 def test_every_spike_survives_thinning():
     values = np.sin(np.arange(10_000) / 700)
     for at in (0, 17, 5_000, 9_998, 9_999):
@@ -59,6 +68,46 @@ def test_thinning_keeps_ends_extremes_and_gaps(values, most):
         assert np.nanmin(array_of[kept]) == finite.min()
         assert np.nanmax(array_of[kept]) == finite.max()
     assert np.isnan(array_of[kept]).any() == np.isnan(array_of).any()
+
+
+@given(st.lists(st.floats(-10, 10), min_size=2, max_size=1_500), st.integers(5, 60), st.data())
+def test_both_extremes_of_any_window_survive_the_zoom_into_it(values, most, data):
+    """A zoom thins what lies in the window, with a neighbour on either side: no spike in it is lost."""
+    y, x = np.array(values), np.arange(len(values), dtype=float)
+    low = data.draw(st.integers(0, len(values) - 1))
+    high = data.draw(st.integers(low, len(values) - 1))
+    part = curves.window(x, low, high)
+    kept = part.start + curves.thin(y[part], most)
+    assert len(kept) <= max(most, 5)
+    shown = y[kept[(kept >= low) & (kept <= high)]]
+    assert (shown.min(), shown.max()) == (y[low : high + 1].min(), y[low : high + 1].max())
+
+
+@given(st.lists(st.floats(-10, 10), min_size=10, max_size=1_500), st.integers(5, 60))
+def test_thinning_by_width_keeps_the_extremes_too(values, most):
+    y, x = np.array(values), np.log(np.arange(1, len(values) + 1))
+    kept = curves.thin(y, most, x)
+    assert len(kept) <= max(most, 10) or len(kept) == len(values)
+    assert (y[kept].min(), y[kept].max()) == (y.min(), y.max())
+
+
+def test_on_a_log_axis_the_few_early_points_are_kept_and_the_many_late_ones_thinned():
+    """Of 10,000 steps the first 10 are a quarter of a log axis: all stay, of the last 5,000 a twelfth at most."""
+    kept = curves.thin(np.sin(np.arange(10_000)), 400, np.log(np.arange(1, 10_001)))
+    assert set(range(10)) <= set(kept.tolist())
+    assert (kept >= 5_000).sum() <= 5_000 / 12
+
+
+def test_a_window_holds_a_neighbour_on_either_side():
+    x = np.array([0.0, 10, 20, 30, 40])
+    assert x[curves.window(x, 12, 28)].tolist() == [10, 20, 30]
+    assert x[curves.window(x, 21, 22)].tolist() == [20, 30]
+    assert x[curves.window(x, -5, 100)].tolist() == x.tolist()
+
+
+def test_a_clock_that_was_set_back_does_not_lose_points():
+    x = np.array([0.0, 10, 5, 20])
+    assert x[curves.window(x, 8, 12)].tolist() == [0, 10, 5, 20]
 
 
 def series(steps: list[int], values: list[float]) -> Series:

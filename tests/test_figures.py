@@ -5,12 +5,12 @@ from array import array
 from dataclasses import replace
 
 import numpy as np
+import plotly.graph_objects as go
 import pytest
 
-from dashboard.analysis.ranking import EVAL_ACCURACY, EVAL_LOSS
 from dashboard.figures import theme
 from dashboard.figures.curves import PANELS, Curve, View, panel_figure
-from dashboard.figures.scatter import loss_against_accuracy
+from dashboard.figures.scatter import Point, loss_against_accuracy
 from training.record.schema import Run, Series
 
 PANEL = {panel.id: panel for panel in PANELS}
@@ -48,9 +48,12 @@ def test_chosen_is_solid_and_rejected_dashed_in_the_runs_colour():
 def test_a_run_has_its_colour_in_every_figure_and_no_two_of_36_look_alike():
     looks = {(theme.colour(slot), theme.symbol(slot)) for slot in range(36)}
     assert len(looks) == 36
-    run = Run("a", "a", "runs", "finished", metrics={EVAL_LOSS: 0.5, EVAL_ACCURACY: 0.8})
-    (point,) = loss_against_accuracy([run], "last", {"a": 4}).data
-    assert point.marker.color == theme.colour(4) == panel_figure(PANEL["loss"], [curve(4)], View()).data[0].line.color
+    (points,) = loss_against_accuracy([Point("a", "a", 4, 0.5, 0.8)], "eval loss")["data"]
+    assert (
+        points["marker"]["color"]
+        == theme.colour(4)
+        == panel_figure(PANEL["loss"], [curve(4)], View()).data[0].line.color
+    )
 
 
 def test_smoothing_leaves_the_logged_line_faint_behind():
@@ -91,34 +94,17 @@ def test_a_long_curve_is_thinned_and_what_diverged_is_a_gap():
 
 def test_no_figure_has_a_title_a_background_or_webgl():
     figures = [panel_figure(panel, [curve()], View()) for panel in PANELS]
-    figures.append(loss_against_accuracy([Run("a", "a", "runs", "finished")], "last", {}))
+    figures.append(go.Figure(loss_against_accuracy([Point("a", "a", 0, 0.5, 0.8)], "eval loss")))
     for figure in figures:
         assert figure.layout.title.text is None
         assert figure.layout.template.layout.plot_bgcolor == "rgba(0,0,0,0)"
         assert {trace.type for trace in figure.data} <= {"scatter"}
 
 
-def test_the_error_bar_is_the_wilson_interval():
-    """840 of 1,000: 0.8160 to 0.8614."""
-    metrics = {EVAL_LOSS: 0.5, EVAL_ACCURACY: 0.84}
-    run = Run("a", "a", "runs", "finished", metrics=metrics, n_eval=1000)
-    (point,) = loss_against_accuracy([run], "last", {"a": 0}).data
-    assert point.error_y.array[0] == pytest.approx(0.8614 - 0.84, abs=1e-4)
-    assert point.error_y.arrayminus[0] == pytest.approx(0.84 - 0.8160, abs=1e-4)
-    assert point.customdata == ("a",)
-
-
-@pytest.mark.parametrize("metrics", [{}, {EVAL_LOSS: 0.5}, {EVAL_LOSS: math.nan, EVAL_ACCURACY: 0.5}])
-def test_a_run_without_both_numbers_is_no_point(metrics):
-    run = Run("a", "a", "runs", "finished", metrics=metrics)
-    assert loss_against_accuracy([run], "last", {"a": 0}).data == ()
-
-
 def test_a_hostile_run_name_is_plain_text_in_every_figure():
     name = '<b>x</b> <a href="https://evil.example">link</a>'
-    run = Run("a", name, "runs", "finished", metrics={EVAL_LOSS: 0.5, EVAL_ACCURACY: 0.8}, n_eval=100)
+    run = Run("a", name, "runs", "finished")
     figures = [panel_figure(panel, [replace(curve(), run=run)], View(smoothing=0.5)) for panel in PANELS]
-    figures.append(loss_against_accuracy([run], "last", {"a": 0}))
     for figure in figures:
         assert all("&lt;b&gt;x&lt;/b&gt;" in trace.name for trace in figure.data)
         assert "<b>" not in figure.to_json().encode().decode("unicode_escape")

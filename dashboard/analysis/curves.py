@@ -1,5 +1,6 @@
 """Curves made ready to be drawn: smoothed, thinned out, on the axis asked for."""
 
+from functools import lru_cache
 from typing import Any, Literal
 
 import numpy as np
@@ -13,6 +14,7 @@ Axis = Literal["step", "epoch", "time"]
 Floats = npt.NDArray[np.float64]
 
 MOST_POINTS = 400
+_BLOCK = 128
 REWARDS = frozenset({CHOSEN, REJECTED, MARGIN})
 
 
@@ -24,35 +26,80 @@ def smooth(values: Floats, weight: float) -> Floats:
     """
     out = np.array(values, dtype=np.float64)
     seen = np.isfinite(out)
-    total, kept, smoothed = 0.0, 1.0, []
-    for value in out[seen].tolist():
-        total = weight * total + (1 - weight) * value
-        kept *= weight
-        smoothed.append(total / (1 - kept))
-    out[seen] = smoothed
+    n = int(seen.sum())
+    if n:
+        out[seen] = _averages(out[seen], weight) / (1 - weight ** np.arange(1, n + 1))
     return out
 
 
-def thin(values: Floats, most: int = MOST_POINTS) -> npt.NDArray[np.intp]:
+def _averages(values: Floats, weight: float) -> Floats:
+    """The moving averages that start from 0: within blocks by one product of matrices, from block to block in turn."""
+    blocks = np.pad(values, (0, -len(values) % _BLOCK)).reshape(-1, _BLOCK) @ _decay(weight)
+    carried, last = np.zeros(len(blocks)), 0.0
+    for place, total in enumerate(blocks[:, -1].tolist()):
+        carried[place] = last
+        last = total + weight**_BLOCK * last
+    found: Floats = (blocks + carried[:, None] * weight ** np.arange(1, _BLOCK + 1)).ravel()[: len(values)]
+    return found
+
+
+@lru_cache(maxsize=4)
+def _decay(weight: float) -> Floats:
+    """What is left of each value of a block (rows) at each place of it (columns)."""
+    ages = np.arange(_BLOCK) - np.arange(_BLOCK)[:, None]
+    left: Floats = np.triu(weight ** np.maximum(ages, 0)) * (1 - weight)
+    return left
+
+
+def thin(values: Floats, most: int = MOST_POINTS, at: Floats | None = None) -> npt.NDArray[np.intp]:
     """Indices, ascending, of at most `most` points that keep the first, the last and both extremes of every bucket.
 
     Points that are not finite are gaps: one is kept per bucket that has any, so a diverged stretch stays visible.
-    `values` has shape (n,), `most` at least 5.
+    `values` has shape (n,), `most` at least 5. Buckets have equally many points, or with `at` (shape (n,), ascending)
+    equal widths in it.
     """
     n = len(values)
     if n <= most:
         return np.arange(n)
-    width = -(-(n - 2) // ((most - 2) // 3))
-    padded = np.pad(values[1:-1], (0, -(n - 2) % width)).reshape(-1, width)
-    inside = (np.arange(padded.size) < n - 2).reshape(padded.shape)
-    finite = np.isfinite(padded) & inside
-    start = 1 + width * np.arange(len(padded))
-    lowest = start + np.where(finite, padded, np.inf).argmin(axis=1)
-    highest = start + np.where(finite, padded, -np.inf).argmax(axis=1)
-    gaps = inside & ~finite
-    some, broken = finite.any(axis=1), gaps.any(axis=1)
-    found = ([0, n - 1], lowest[some], highest[some], (start + gaps.argmax(axis=1))[broken])
-    return np.unique(np.concatenate(found)).astype(np.intp)
+    finite = np.isfinite(values)
+    starts = _buckets(n, (most - 2) // (2 if finite.all() else 3), at)
+    lowest = _first(values == _spread(np.minimum, np.where(finite, values, np.inf), starts), starts)
+    highest = _first(values == _spread(np.maximum, np.where(finite, values, -np.inf), starts), starts)
+    return np.unique(np.concatenate(([0, n - 1], lowest, highest, _first(~finite, starts)))).astype(np.intp)
+
+
+def _buckets(n: int, count: int, at: Floats | None) -> npt.NDArray[np.intp]:
+    """Where at most `count` buckets begin, all points but the first and the last being in one."""
+    if at is None:
+        return np.arange(1, n - 1, -(-(n - 2) // count))
+    edges = np.searchsorted(at, np.linspace(at[0], at[-1], count + 1)[:-1])
+    return np.unique(np.clip(edges, 1, n - 2))
+
+
+def _spread(extreme: np.ufunc, values: Floats, starts: npt.NDArray[np.intp]) -> Floats:
+    """For every point the extreme of its bucket; no number for the first and the last point."""
+    n = len(values)
+    found: Floats = np.full(n, np.nan)
+    found[1:-1] = np.repeat(extreme.reduceat(values[: n - 1], starts), np.diff(np.append(starts, n - 1)))
+    return found
+
+
+def _first(wanted: npt.NDArray[np.bool_], starts: npt.NDArray[np.intp]) -> npt.NDArray[np.intp]:
+    """The first wanted point of every bucket that has one."""
+    places = np.flatnonzero(wanted[:-1])
+    places = places[places > 0]
+    buckets = np.searchsorted(starts, places, side="right")
+    return places[np.unique(buckets, return_index=True)[1]]
+
+
+def window(x: Floats, low: float, high: float) -> slice:
+    """The points with x in [low, high], and one more on either side, so that lines run on to the edges.
+
+    `x` has shape (n,) and grows; where it does not (a clock set back), as far as it has come.
+    """
+    rising = x if (x[1:] >= x[:-1]).all() else np.fmax.accumulate(x)
+    start = max(int(np.searchsorted(rising, low)) - 1, 0)
+    return slice(start, int(np.searchsorted(rising, high, side="right")) + 1)
 
 
 def x_values(series: Series, axis: Axis, started: float | None) -> Floats:

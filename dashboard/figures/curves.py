@@ -1,131 +1,171 @@
-"""Metrics of several runs against step, epoch or time."""
+"""Metrics of several runs against step, epoch or time, as figures."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import plotly.graph_objects as go
 
-from dashboard.analysis import comparability, curves
-from dashboard.analysis.curves import Axis, Floats
-from dashboard.figures import theme
-from training.record.metrics import ACCURACY, CHOSEN, LOGPS_CHOSEN, LOGPS_REJECTED, LOSS, MARGIN, REJECTED, describe
-from training.record.schema import History, Run, Series
-
-Split = Literal["eval", "train"]
-Unit = Literal["reward", "nats"]
-
-X_TITLES: Mapping[Axis, str] = {"step": "optimizer step", "epoch": "epoch", "time": "minutes since the start"}
-
-
-@dataclass(frozen=True)
-class Panel:
-    """One chart: its metrics (of both answers where there are two), and a heading."""
-
-    id: str
-    title: str
-    metrics: tuple[str, ...]
-
-
-PANELS = (
-    Panel("rewards", "Chosen and rejected reward", (CHOSEN, REJECTED)),
-    Panel("margin", "Reward margin", (MARGIN,)),
-    Panel("accuracy", "Reward accuracy", (ACCURACY,)),
-    Panel("loss", "Loss", (LOSS,)),
-    Panel("logps", "Log-probability of chosen and rejected", (LOGPS_CHOSEN, LOGPS_REJECTED)),
+from dashboard.analysis import curves
+from dashboard.analysis.bands import Points
+from dashboard.analysis.curves import Floats
+from dashboard.figures import curves_axes, curves_bands, theme
+from dashboard.figures.curves_columns import listed, packed, plain
+from dashboard.figures.curves_view import (
+    FEW,
+    PANELS,
+    Curve,
+    Entry,
+    Line,
+    Panel,
+    Split,
+    Unit,
+    View,
+    apart,
+    key_of,
+    lines,
+    points,
+    splits,
 )
+from training.record.metrics import describe
+
+__all__ = ["PANELS", "Curve", "Drawing", "Entry", "Panel", "Split", "Unit", "View", "drawing", "panel_figure"]
+
+_LOGGED = {"eval": "evaluation", "train": "training", "": ""}
+
+FILLED = 4
+"""Runs up to which the margin between chosen and rejected is shaded."""
+
+MOST_IN_CHART = 18_000
+"""Points of one chart, of which each of 100 lines gets 180: some 200 kB, and the browser draws them in 0.1 s."""
+
+FEWEST_POINTS = 60
 
 
 @dataclass(frozen=True)
-class Curve:
-    """One run as it is to be drawn: `slot` is its position in the palette."""
+class Drawing:
+    """A figure as plain JSON values, which lines its traces are, and `notes` on what is not drawn."""
 
-    run: Run
-    history: History
-    slot: int
-
-
-@dataclass(frozen=True)
-class View:
-    """How the curves are looked at; `smoothing` in [0, 1) is the share of the past."""
-
-    split: Split = "eval"
-    axis: Axis = "step"
-    smoothing: float = 0.0
-    unit: Unit = "reward"
+    figure: dict[str, Any]
+    lines: dict[int, Line]
+    notes: tuple[str, ...] = ()
 
 
-def panel_figure(panel: Panel, drawn: Sequence[Curve], view: View) -> go.Figure:
+def _in_window(found: Points, view: View) -> tuple[Floats, Floats]:
+    if view.window is None:
+        return found.x, found.y
+    part = curves.window(found.x, *view.window)
+    return found.x[part], found.y[part]
+
+
+def drawing(one: Panel, entries: Sequence[Entry], view: View, static: bool = False) -> Drawing:
+    """The panel of these entries. `static` is for pages of its own: names under the pointer, columns as arrays."""
+    drawn = list(lines(one, entries, view))
+    many = len(entries) > FEW
+    most = share(len(drawn))
+    traces = _bands(one, entries, view)
+    by_trace: dict[int, Line] = {}
+    lost = gaps = 0
+    for line in drawn:
+        found = points(line.curve, line.key, view, smoothed=not line.raw)
+        if found is None:
+            continue
+        lost, gaps = lost + found[1], gaps + bool(found[1])
+        trace = _trace(line, *_in_window(found[0], view), most, view, many) | _words(one, line, static)
+        if len(entries) <= FILLED and _follows(by_trace.get(len(traces) - 1), line) and _whole(traces[-1], trace):
+            trace |= {"fill": "tonexty", "fillcolor": f"{theme.colour(line.curve.slot)}1c"}
+        by_trace[len(traces)] = line
+        traces.append(trace)
+    layout = curves_axes.layout(one, [curve for entry in entries for curve in entry.curves], view)
+    notes = [f"Log scale: {lost:,} values of {gaps:,} lines are zero or below and left out."] if lost else []
+    kinds = splits(one, entries, view.split)
+    if kinds and kinds[-1] and view.split not in ("both", *kinds):
+        notes.append(f"Logged in {_LOGGED[kinds[-1]]} only.")
+    if not static:
+        layout["hovermode"] = False
+    traces = [_encoded(trace, by_trace.get(place), static) for place, trace in enumerate(traces)]
+    figure = theme.figure(traces, curves_axes.X_TITLES[view.axis], curves_axes.y_title(one, view), **layout)
+    return Drawing(figure, by_trace, tuple(notes))
+
+
+def share(count: int) -> int:
+    """How many points each of so many lines may have."""
+    return min(curves.MOST_POINTS, max(FEWEST_POINTS, MOST_IN_CHART // max(1, count)))
+
+
+def panel_figure(one: Panel, drawn: Sequence[Curve], view: View) -> go.Figure:
     """The panel's metrics of all runs: solid for the first metric (chosen), dashed for the second (rejected)."""
-    figure = theme.blank(X_TITLES[view.axis], _y_title(panel, view))
-    for curve in drawn:
-        for name, dash in zip(panel.metrics, ("solid", "dash"), strict=False):
-            figure.add_traces(_traces(curve, name, dash, view))
-    _reference(figure, panel, [curve.run for curve in drawn])
-    if panel.id == "accuracy":
-        figure.update_yaxes(tickformat=".0%")
-    return figure
+    return go.Figure(drawing(one, [Entry(curve.run.name, (curve,)) for curve in drawn], view, static=True).figure)
 
 
-def _y_title(panel: Panel, view: View) -> str:
-    if panel.metrics[0] in curves.REWARDS:
-        return "reward / beta (nats)" if view.unit == "nats" else "reward (nats x beta)"
-    unit = describe(panel.metrics[0]).unit
-    label = "log-probability" if panel.id == "logps" else describe(panel.metrics[0]).label
-    return f"{label} ({unit})" if unit else label
-
-
-def _reference(figure: go.Figure, panel: Panel, runs: Iterable[Run]) -> None:
-    if panel.id in ("rewards", "margin"):
-        theme.reference_line(figure, 0, "reference model")
-    if panel.id == "accuracy":
-        theme.reference_line(figure, 0.5, "untrained: 50%")
-    if panel.id == "loss" and {comparability.untrained_loss(run) for run in runs} == {comparability.UNTRAINED}:
-        theme.reference_line(figure, comparability.UNTRAINED, "untrained: ln 2")
-
-
-def _values(curve: Curve, name: str, view: View) -> tuple[Series, Floats] | None:
-    series = curve.history.get(f"{view.split}/{name}")
-    if series is None or not len(series):
-        return None
-    values: Floats | None = np.asarray(series.values, dtype=np.float64)
-    if view.unit == "nats" and values is not None:
-        values = curves.in_nats(name, values, curve.run)
-    return None if values is None else (series, values)
-
-
-def _traces(curve: Curve, name: str, dash: str, view: View) -> list[dict[str, Any]]:
-    """The line; where it is smoothed, the logged line faint behind it."""
-    found = _values(curve, name, view)
-    if found is None:
-        return []
-    series, values = found
-    x = curves.x_values(series, view.axis, curve.run.created)
-    base = _style(curve, name, dash, few=len(values) <= 40 and view.split == "eval")
-    if view.smoothing <= 0 or len(values) < 3:
-        return [_thinned(base, x, values)]
-    line = base["line"]
-    raw = {**base, "mode": "lines", "opacity": 0.25, "hoverinfo": "skip", "line": {**line, "width": 1}}
-    raw.pop("hovertemplate")
-    return [_thinned(raw, x, values), _thinned(base, x, curves.smooth(values, view.smoothing))]
-
-
-def _thinned(base: dict[str, Any], x: Floats, values: Floats) -> dict[str, Any]:
-    """At most `curves.MOST_POINTS` points, as 32-bit floats: a screen shows no more, and half as much is sent."""
-    kept = curves.thin(values)
-    with np.errstate(over="ignore"):
-        y = values[kept].astype(np.float32)
-    return {**base, "x": x[kept].astype(np.float32), "y": np.where(np.isfinite(y), y, np.nan)}
-
-
-def _style(curve: Curve, name: str, dash: str, few: bool) -> dict[str, Any]:
-    colour = theme.colour(curve.slot)
-    return {
+def _trace(line: Line, x: Floats, y: Floats, most: int, view: View, many: bool) -> dict[str, Any]:
+    colour = theme.colour(line.curve.slot)
+    kept = curves.thin(y, most, np.log(x) if view.log_x else None)
+    marked = line.key.startswith("eval/") and len(y) <= 40 and not many and not line.raw
+    width = 1 if line.faint or line.raw else 1.4 if many else 2
+    trace: dict[str, Any] = {
         "type": "scatter",
-        "mode": "lines+markers" if few else "lines",
-        "name": theme.plain(f"{curve.run.name}: {describe(name).label}"),
-        "line": {"color": colour, "width": 2, "dash": dash},
-        "marker": {"color": colour, "size": 6, "symbol": theme.symbol(curve.slot)},
-        "hovertemplate": "%{fullData.name}<br>%{y:.4~g} at %{x:.4~g}<extra></extra>",
+        "mode": "lines+markers" if marked else "markers" if len(y) == 1 else "lines",
+        "x": x[kept],
+        "y": y[kept],
+        "line": {"color": colour, "width": width, "dash": ("solid", "dash")[line.place]},
     }
+    if marked or len(y) == 1:
+        trace["marker"] = {"color": colour, "size": 6, "symbol": theme.symbol(line.curve.slot)}
+    return trace | ({"opacity": 0.25} if line.raw else {"opacity": 0.45} if line.faint else {})
+
+
+def _words(one: Panel, line: Line, static: bool) -> dict[str, Any]:
+    """How a trace is known: by its name under plotly's pointer, or to assets/page-curves.js."""
+    metric = describe(one.metrics[line.place])
+    if static:
+        name = {"name": theme.plain(f"{line.curve.run.name}: {metric.label}")}
+        if line.raw:
+            return {**name, "hoverinfo": "skip"}
+        return {**name, "hovertemplate": "%{fullData.name}<br>%{y:.4~g} at %{x:.4~g}<extra></extra>"}
+    part = ("chosen", "rejected")[line.place] if len(one.metrics) > 1 else ""
+    words = " ".join(filter(None, (part, "(training)" if line.faint else "")))
+    role = "raw" if line.raw else "behind" if line.faint else "line"
+    uid = f"{line.curve.slot}-{line.place}-{role}-{line.key.partition('/')[0][:5]}"
+    return {"uid": uid, "meta": {"run": line.curve.run.id, "part": words, "role": role}}
+
+
+def _follows(before: Line | None, line: Line) -> bool:
+    """Whether the two are chosen and rejected of one run, so that what lies between them is its margin."""
+    same = (
+        before is not None and before.curve is line.curve and before.key.partition("/")[0] == line.key.partition("/")[0]
+    )
+    return same and line.place == 1 and not line.raw and not line.faint
+
+
+def _whole(*traces: Mapping[str, Any]) -> bool:
+    """Whether no line has a gap, across which plotly would shade at random."""
+    return all(np.isfinite(trace["y"]).all() for trace in traces)
+
+
+def _bands(one: Panel, entries: Sequence[Entry], view: View) -> list[dict[str, Any]]:
+    """Mean and range of seeds, and the quantiles of the crowd."""
+    traces: list[dict[str, Any]] = []
+    for kind in splits(one, entries, view.split)[-1:]:
+        for place, name in enumerate(one.metrics):
+            key, part = key_of(kind, name), ("chosen", "rejected")[place] if len(one.metrics) > 1 else ""
+
+            def values(some: Sequence[Curve], key: str = key) -> list[Points]:
+                return [found[0] for curve in some if (found := points(curve, key, view))]
+
+            if view.crowd:
+                crowd = values([curve for entry in entries for curve in entry.curves])
+                traces += curves_bands.of_crowd(crowd, part, place, view.window)
+            for entry in entries:
+                if len(entry.curves) > 1 and apart(entry, view):
+                    traces += curves_bands.of_seeds(
+                        values(entry.curves), entry.id, entry.slot, part, place, view.window
+                    )
+    return traces
+
+
+def _encoded(trace: dict[str, Any], line: Line | None, static: bool) -> dict[str, Any]:
+    columns: Callable[[Floats], Any] = listed if line is not None and line.live else packed
+    columns = plain if static else columns
+    return {**trace, "x": columns(trace["x"]), "y": columns(trace["y"])}

@@ -1,220 +1,178 @@
 """Curves: did training pull chosen and rejected answers apart, and when?"""
 
-import hashlib
 from collections.abc import Sequence
-from itertools import islice
 from typing import Any
 
-from dash import Input, Output, State, dcc, html
+import dash
+from dash import ALL, MATCH, Input, Output, State, ctx, dcc, html, no_update
 from dash.exceptions import PreventUpdate
 
-from dashboard.analysis import comparability, curves, ranking
-from dashboard.analysis.curves import Axis
 from dashboard.components import layout as parts
-from dashboard.components import query
+from dashboard.components import link, query, selection
 from dashboard.components.callbacks import callback, clientside, new_data
 from dashboard.components.context import catalog
-from dashboard.components.shell import LIVE, SELECTION
-from dashboard.figures import theme
-from dashboard.figures.curves import PANELS, Curve, Panel, Split, Unit, View, panel_figure
-from dashboard.sources.catalog import Snapshot
-from training.record.metrics import describe
-from training.record.schema import Run
+from dashboard.components.curves import about as curves_about
+from dashboard.components.curves import parts as curves_parts
+from dashboard.components.curves import state as curves_state
+from dashboard.components.curves.state import PARAMETERS, Asked, asked
+from dashboard.components.stores import LIVE
+from dashboard.figures import curves_live
+from dashboard.figures.curves import Entry, drawing
+from dashboard.figures.curves_view import panel
 
 PATH, NAME = "/curves", "Curves"
 
-SPLITS: dict[Split, str] = {"eval": "Evaluation", "train": "Training"}
-AXES: dict[Axis, str] = {"step": "Step", "epoch": "Epoch", "time": "Time"}
-UNITS: dict[Unit, str] = {"reward": "Reward", "nats": "Nats (reward / beta)"}
-MOST_SMOOTHING = 0.99
-HEIGHT = {"height": "300px"}
-FIRST_LOOK = 4
-"""Runs drawn when none is selected."""
+_VIEW = [Input(one.component, one.property) for one in PARAMETERS if one.name != "panels"]
 
 
-def layout(
-    runs: Any = None,
-    split: Any = None,
-    x: Any = None,
-    smooth: Any = None,
-    unit: Any = None,
-    selected: Any = None,
-    **_: Any,
-) -> html.Div:
-    """The page, complete with its data; the keywords come from the link and from the stored selection."""
+def layout(selected: Any = None, **found: Any) -> html.Div:
+    """The page with its first chart; the keywords come from the link, `selected` is the stored selection."""
     snapshot = catalog().snapshot()
-    view = _view(split, x, smooth, unit)
-    wanted = query.linked_ids(runs) or query.ids(selected)
-    chosen = [run for run in wanted if run in snapshot.runs] or first_look(snapshot)
-    drawn = _curves(snapshot, chosen)
+    chosen = selection.chosen(snapshot, found.get("runs"), selected) or curves_state.first_look(snapshot)
+    given = {**curves_state.linked(found), "runs": chosen}
+    state, names = asked(given), curves_state.panels(given["panels"])
+    legend, drawn = curves_state.entries(snapshot, state, hidden=True), curves_state.entries(snapshot, state)
+    empty = curves_about.nothing(snapshot, legend)
+    cards = [
+        curves_parts.card(panel(name), drawn, state, made=not place and not empty) for place, name in enumerate(names)
+    ]
     return html.Div(
         [
             html.H1("Curves", className="visually-hidden"),
-            html.Section(_controls(snapshot, chosen, view), className="panel control-bar"),
-            html.Div(_legend(drawn), id="curves-legend", className="legend"),
-            html.Div(notes(drawn, view, len(wanted)), id="curves-notes"),
-            html.Div([_chart(panel, drawn, view) for panel in PANELS], className="charts"),
-            dcc.Store(id="curves-shown", data=stamp(drawn, view)),
+            html.Section(
+                curves_parts.controls(snapshot, chosen, state, legend, names),
+                className="panel curves-controls page-controls",
+            ),
+            html.Div(empty, id="curves-empty"),
+            html.Div(
+                [
+                    html.Aside([curves_parts.legend(), html.Div(id="curves-notes")], className="curves-aside"),
+                    html.Div(cards, id="curves-charts", className="charts"),
+                ],
+                id="curves-body",
+                className="curves-body",
+                hidden=bool(empty),
+            ),
+            html.Div(id="curves-tip", className="curves-tip", hidden=True),
+            *_stores(state, legend, names),
+            link.store("curves", PATH, PARAMETERS),
         ],
         className="page",
     )
 
 
-def first_look(snapshot: Snapshot) -> list[str]:
-    """The best few runs that have curves, where the user has chosen none."""
-    runs = snapshot.runs.values()
-    groups = comparability.evaluation_sets(runs)
-    ranks = [ranking.rank(group.runs, comparability.natural_metric(group.runs), "last") for group in groups]
-    merged = {run: place for group in ranks for run, place in group.items()}
-    best_first = sorted(snapshot.runs, key=lambda run: merged.get(run, len(runs) + 1))
-    return list(islice((run for run in best_first if catalog().history(run)), FIRST_LOOK))
-
-
-def _view(split: Any, x: Any, smooth: Any, unit: Any) -> View:
-    return View(
-        query.choice(split, list(SPLITS)),
-        query.choice(x, list(AXES)),
-        query.fraction(smooth, MOST_SMOOTHING),
-        query.choice(unit, list(UNITS)),
-    )
-
-
-def _curves(snapshot: Snapshot, chosen: Sequence[str]) -> list[Curve]:
-    slots = catalog().colours(snapshot.runs)
-    return [Curve(snapshot.runs[run], catalog().history(run), slots[run]) for run in chosen if run in snapshot.runs]
-
-
-def stamp(drawn: Sequence[Curve], view: View) -> list[str]:
-    """What is to be seen, as two texts: how the axes are, and which runs, smoothed how, up to which point."""
-    spans = [(c.run.id, c.slot, [(key, curves.span(series)) for key, series in c.history.items()]) for c in drawn]
-    data = hashlib.sha1(repr((view.smoothing, spans)).encode(), usedforsecurity=False).hexdigest()
-    return [f"{view.split} {view.axis} {view.unit}", data]
-
-
-def options(snapshot: Snapshot) -> list[dict[str, str]]:
-    """The picker's entries: runs by name, with the source where it is not the runs folder."""
+def _stores(state: Asked, legend: Sequence[Entry], names: list[str]) -> list[dcc.Store]:
+    view = state.view
     return [
-        {"value": run.id, "label": run.name if run.source == "runs" else f"{run.name} ({run.source})"}
-        for run in snapshot.runs.values()
+        dcc.Store(id="curves-panels", data=names),
+        dcc.Store(id="curves-zoom", data=None if view.window is None else list(view.window)),
+        dcc.Store(id="curves-pinned", data=sorted(view.pinned)),
+        dcc.Store(id="curves-hidden", data=sorted(state.hidden)),
+        dcc.Store(id="curves-entries", data=curves_parts.listed(legend)),
+        dcc.Store(id="curves-marks", data=[]),
+        dcc.Store(id="curves-said", data=[]),
+        dcc.Store(id="curves-view"),
     ]
-
-
-def _controls(snapshot: Snapshot, chosen: list[str], view: View) -> list[html.Div]:
-    picker = dcc.Dropdown(
-        options(snapshot),
-        chosen,
-        id="curves-runs",
-        multi=True,
-        placeholder="Choose runs",
-        closeOnSelect=False,
-        maxHeight=420,
-    )
-    slider = dcc.Slider(
-        0,
-        MOST_SMOOTHING,
-        0.01,
-        value=view.smoothing,
-        id="curves-smoothing",
-        marks=None,
-        updatemode="drag",
-        tooltip={"placement": "bottom", "always_visible": False},
-    )
-    return [
-        html.Div(parts.labelled("Runs", picker), className="grow"),
-        parts.segmented("curves-split", "Metrics of", SPLITS, view.split),
-        parts.segmented("curves-x", "Across", AXES, view.axis),
-        parts.segmented("curves-unit", "Rewards as", UNITS, view.unit),
-        html.Div(parts.labelled("Smoothing", slider), className="slider-box"),
-    ]
-
-
-def _legend(drawn: Sequence[Curve]) -> list[html.Span]:
-    swatches = [
-        html.Span(
-            [
-                html.Span(
-                    className=f"swatch swatch-{theme.symbol(curve.slot)}",
-                    style={"background": theme.colour(curve.slot)},
-                ),
-                curve.run.name,
-            ],
-            className="legend-item",
-        )
-        for curve in drawn
-    ]
-    lines = [
-        html.Span([html.Span(className="line-sample"), "chosen"], className="legend-item dim"),
-        html.Span([html.Span(className="line-sample line-dashed"), "rejected"], className="legend-item dim"),
-    ]
-    return [*swatches, *lines] if drawn else []
-
-
-def notes(drawn: Sequence[Curve], view: View, wanted: int) -> list[html.Div]:
-    """What the charts do not show, and why."""
-    if not drawn:
-        return [parts.empty("No run chosen", ["Choose runs above, or select them on the Leaderboard."])]
-    found = []
-    bare = [curve.run for curve in drawn if not curve.history]
-    if bare:
-        found.append(f"{_names(bare)}: no curves. {_why(bare)}")
-    no_beta = [curve.run for curve in drawn if curve.history and comparability.beta(curve.run.config) is None]
-    if view.unit == "nats" and no_beta:
-        found.append(f"{_names(no_beta)}: beta is unknown, so rewards cannot be shown in nats.")
-    scale = comparability.loss_scale(curve.run for curve in drawn if curve.history)
-    if not scale.comparable:
-        reward = "" if view.unit == "nats" else " or logged rewards"
-        found.append(f"{scale.reason[0].upper()}{scale.reason[1:]}: do not compare loss{reward} between these runs.")
-    if wanted >= query.MOST_IDS:
-        found.append(f"At most {query.MOST_IDS} runs are drawn at once.")
-    return [parts.notice(text) for text in found]
-
-
-def _names(runs: Sequence[Run]) -> str:
-    shown = ", ".join(run.name for run in runs[:3])
-    return f"{shown} and {len(runs) - 3} more" if len(runs) > 3 else shown
-
-
-def _why(runs: Sequence[Run]) -> str:
-    if any(run.source != "runs" for run in runs):
-        return "Their source has only the last value of each metric; it is on the Leaderboard."
-    return "Nothing has been logged yet."
-
-
-def _chart(panel: Panel, drawn: Sequence[Curve], view: View) -> html.Section:
-    meaning = " ".join(describe(name).meaning for name in panel.metrics)
-    graph = dcc.Graph(
-        id=f"curves-{panel.id}", figure=panel_figure(panel, drawn, view), config=theme.CONFIG, style=HEIGHT
-    )
-    help_mark = html.Span("?", className="help", title=meaning, tabIndex=0, **{"aria-label": meaning})
-    return parts.card(panel.title, [graph], help_mark, className="wide" if panel.id == "rewards" else "")
 
 
 @callback(
-    *[Output(f"curves-{panel.id}", "figure") for panel in PANELS],
-    Output("curves-legend", "children"),
-    Output("curves-notes", "children"),
-    Output("curves-shown", "data"),
-    Input(LIVE, "data"),
-    Input("curves-runs", "value"),
-    Input("curves-split", "value"),
-    Input("curves-x", "value"),
-    Input("curves-smoothing", "value"),
-    Input("curves-unit", "value"),
-    State("curves-shown", "data"),
+    Output({"type": "curves-graph", "panel": MATCH}, "figure"),
+    Output({"type": "curves-graph", "panel": MATCH}, "extendData"),
+    Output({"type": "curves-note", "panel": MATCH}, "children"),
+    Output({"type": "curves-sent", "panel": MATCH}, "data"),
+    Input({"type": "curves-want", "panel": MATCH}, "data"),
+    State({"type": "curves-want", "panel": MATCH}, "id"),
+    State({"type": "curves-sent", "panel": MATCH}, "data"),
     prevent_initial_call=True,
 )
-def draw(_: Any, runs: Any, split: Any, x: Any, smooth: Any, unit: Any, shown: Any) -> tuple[Any, ...]:
-    """Redraws what changed, keeping the zoom while the axes are the same; nothing is sent when nothing did."""
-    view, snapshot = _view(split, x, smooth, unit), catalog().snapshot()
-    chosen = query.ids(runs)
-    drawn = _curves(snapshot, chosen)
-    now = stamp(drawn, view)
-    if now == shown:
+def draw(want: Any, place: Any, sent: Any) -> tuple[Any, Any, Any, Any]:
+    """A panel in view: its new points alone where that is all, else its lines; nothing where nothing has changed.
+
+    The zoom stays while the axes are the same.
+    """
+    snapshot, state = catalog().snapshot(), asked(want)
+    one = panel(query.one(place.get("panel") if isinstance(place, dict) else None))
+    drawn = curves_state.entries(snapshot, state)
+    now, known = curves_live.stamp(one, drawn, state.view), sent if isinstance(sent, dict) else {}
+    same = {key: known.get(key) == value for key, value in now.items()}
+    news = curves_live.news(one, drawn, state.view, known.get("live")) if all(same.values()) else None
+    if news is not None and news[1] == known.get("live"):
         raise PreventUpdate
-    figures = [panel_figure(panel, drawn, view) for panel in PANELS]
-    if isinstance(shown, list) and shown[:1] == now[:1]:
-        figures = [new_data(figure) for figure in figures]
-    return (*figures, _legend(drawn), notes(drawn, view, len(chosen)), now)
+    if news is not None:
+        return no_update, news[0] or no_update, no_update, {**now, "live": news[1]}
+    found = drawing(one, drawn, state.view)
+    figure = new_data(found.figure) if same["frame"] else found.figure
+    return figure, no_update, " ".join(found.notes), {**now, "live": curves_live.sent(found)}
+
+
+@callback(
+    Output("curves-entries", "data"),
+    Output("curves-add", "options"),
+    Output("curves-empty", "children"),
+    Output("curves-body", "hidden"),
+    Input("curves-view", "data"),
+    Input(LIVE, "data"),
+    Input("curves-panels", "data"),
+    State("curves-entries", "data"),
+    State("curves-add", "options"),
+    State("curves-body", "hidden"),
+    prevent_initial_call=True,
+)
+def name(view: Any, _: Any, names: Any, listed: Any, offered: Any, hidden: Any) -> tuple[Any, ...]:
+    """The legend, the metrics that can be added, and what stands there if nothing can be drawn."""
+    snapshot = catalog().snapshot()
+    legend = curves_state.entries(snapshot, asked(view), hidden=True)
+    empty, found = curves_about.nothing(snapshot, legend), curves_parts.listed(legend)
+    more = curves_parts.metrics(legend, curves_state.panels(names))
+    if found == listed and more == offered and bool(empty) == hidden and not empty:
+        raise PreventUpdate
+    return no_update if found == listed else found, no_update if more == offered else more, empty, bool(empty)
+
+
+@callback(
+    Output("curves-notes", "children"),
+    Output("curves-said", "data"),
+    Output("curves-marks", "data"),
+    Input("curves-view", "data"),
+    Input(LIVE, "data"),
+    State("curves-said", "data"),
+    State("curves-marks", "data"),
+    prevent_initial_call=True,
+)
+def tell(view: Any, _: Any, said: Any, marks: Any) -> tuple[Any, Any, Any]:
+    """What is said beside the charts and marked on their axes; it may take longer than the charts."""
+    snapshot, state = catalog().snapshot(), asked(view)
+    drawn = curves_state.entries(snapshot, state)
+    notes, found = curves_about.notes(snapshot, drawn, state), curves_about.marked(snapshot, drawn, state)
+    if notes == said and found == marks:
+        raise PreventUpdate
+    texts = no_update if notes == said else [parts.notice(text) for text in notes]
+    return texts, notes, no_update if found == marks else found
+
+
+@callback(
+    Output("curves-charts", "children"),
+    Output("curves-panels", "data"),
+    Output("curves-add", "value"),
+    Input("curves-add", "value"),
+    Input({"type": "curves-remove", "panel": ALL}, "n_clicks"),
+    State("curves-panels", "data"),
+    prevent_initial_call=True,
+)
+def change(wanted: Any, _: Any, shown: Any) -> tuple[Any, Any, Any]:
+    """A metric's panel is added at the end, or one is taken away; the others stay as they are."""
+    names, patch, pressed = query.ids(shown, curves_state.MOST_PANELS), dash.Patch(), ctx.triggered_id
+    if pressed == "curves-add":
+        added = query.one(wanted)
+        if not added or added in names or len(names) >= curves_state.MOST_PANELS:
+            raise PreventUpdate
+        patch.append(curves_parts.card(panel(added), (), Asked()))
+        return patch, [*names, added], None
+    closed = pressed.get("panel") if isinstance(pressed, dict) and ctx.triggered[0]["value"] else None
+    if closed not in names:
+        raise PreventUpdate
+    del patch[names.index(closed)]
+    return patch, [one for one in names if one != closed], no_update
 
 
 @callback(
@@ -222,20 +180,27 @@ def draw(_: Any, runs: Any, split: Any, x: Any, smooth: Any, unit: Any, shown: A
 )
 def offer(_: Any, offered: Any) -> list[dict[str, str]]:
     """New runs appear in the picker."""
-    now = options(catalog().snapshot())
+    now = selection.options(catalog().snapshot())
     if now == offered:
         raise PreventUpdate
     return now
 
 
+link.linked("curves", PARAMETERS)
+selection.kept("curves-runs")
+clientside("curvesView", Output("curves-view", "data"), *_VIEW)
 clientside(
-    "linkCurves",
-    Output(SELECTION, "data", allow_duplicate=True),
-    Input("curves-runs", "value"),
-    Input("curves-split", "value"),
-    Input("curves-x", "value"),
-    Input("curves-smoothing", "value"),
-    Input("curves-unit", "value"),
-    State(SELECTION, "data"),
-    prevent_initial_call=True,
+    "curvesWant",
+    Output({"type": "curves-want", "panel": MATCH}, "data"),
+    Input({"type": "curves-seen", "panel": MATCH}, "data"),
+    Input("curves-view", "data"),
+    Input(LIVE, "data"),
 )
+clientside(
+    "curvesShown",
+    Output("curves-legend", "title"),
+    *[Input(f"curves-{store}", "data") for store in ("entries", "pinned", "hidden", "zoom", "panels")],
+)
+clientside("curvesMarked", Output("curves-marks", "modified_timestamp"), Input("curves-marks", "data"))
+clientside("curvesDrawn", Output("curves-charts", "title"), Input({"type": "curves-sent", "panel": ALL}, "data"))
+clientside("curvesAxis", Output("curves-zoom", "data"), Input("curves-x", "value"), prevent_initial_call=True)
