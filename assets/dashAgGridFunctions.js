@@ -1,11 +1,5 @@
-// Named functions that the table's column definitions may use.
+// The look of the table: AG Grid's theme in the page's own colours.
 window.dashAgGridFunctions = window.dashAgGridFunctions || {};
-
-window.dashAgGridFunctions.shownText = (params) => {
-    const text = params.data && params.data.text && params.data.text[params.colDef.field];
-    if (text !== undefined) return text;
-    return params.value === null || params.value === undefined ? '–' : String(params.value);
-};
 
 window.dashAgGridFunctions.prefscopeTheme = (theme) => theme.withParams({
     backgroundColor: 'var(--panel)',

@@ -7,9 +7,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dashboard.analysis import comparability, numbers, verdict
+from dashboard.analysis.common_scale import EVAL_COMMON
 from dashboard.analysis.ranking import EVAL_ACCURACY, EVAL_LOSS
-from dashboard.components import query, run_table
-from dashboard.components.run_table import Placed
+from dashboard.analysis.study import Evidence
+from dashboard.components import query
+from dashboard.components.leaderboard import run_table
+from dashboard.components.leaderboard.run_table import Placed, Table
 from training.record.schema import Run
 
 ANYTHING = st.recursive(
@@ -71,23 +74,38 @@ def test_whatever_arrives_becomes_something_a_page_can_use(value):
 def test_linked_ids_are_percent_encoded_between_commas():
     assert query.linked_ids("a%2Cb,c%20d,,a%2Cb") == ["a,b", "c d"]
     assert query.linked_ids(["ignored", "x,y"]) == ["x", "y"]
-    assert len(query.linked_ids(",".join(map(str, range(50))))) == 20
+    assert len(query.linked_ids(",".join(map(str, range(500))))) == query.MOST_IDS == 200
 
 
-def rows(*runs: Run, at: str = "last", now: float = 1000.0) -> list[dict]:
+def table(*runs: Run, key: str | None = None) -> Table:
     (group,) = comparability.evaluation_sets(runs)
     answer = verdict.answer(group, EVAL_ACCURACY, "last")
-    return run_table.rows([Placed(run, None, answer, 0) for run in runs], ("beta",), at, now)
+    return run_table.table([Placed(Evidence(run), None, answer, 0) for run in runs], "last", 1000.0, key)
 
 
-def test_a_row_has_values_to_sort_and_texts_to_read():
+def rows(*runs: Run) -> list[dict]:
+    return list(table(*runs).values().values())
+
+
+def test_a_row_has_plain_values_to_sort_by():
+    """84.0% of 1,000: Wilson 0.81602 to 0.86140. A DPO run that logs rewards began at ln 2 = 0.693."""
     metrics = {EVAL_LOSS: 0.7, EVAL_ACCURACY: 0.84, "eval/rewards/margins": 1.5}
-    config = {"beta": 0.1}
+    config = {"beta": 0.1, "loss_type": ["sigmoid"]}
     (row,) = rows(Run("a", "a", "runs", "finished", config, metrics, step=100, max_steps=200, n_eval=1000))
-    assert (row["loss"], row["text"]["loss"], row["worse"]) == (0.7, "0.7000", True)
-    assert (row["accuracy"], row["text"]["accuracy"], row["text"]["interval"]) == (0.84, "84.0%", "81.6% – 86.1%")
-    assert (row["config-beta"], row["text"]["config-beta"]) == (0.1, "0.1")
-    assert (row["step"], row["text"]["step"], row["versus"]) == (100, "100 / 200", "best")
+    assert (row["loss"], row["worse"], row["margin"]) == (0.7, 1, 1.5)
+    assert (row["accuracy"], row["low"], row["high"]) == (
+        0.84,
+        pytest.approx(0.816, abs=1e-4),
+        pytest.approx(0.8614, abs=1e-4),
+    )
+    assert (row["config.beta"], row["step"], row["planned"], row["versus"]) == (0.1, 100, 200, "best")
+
+
+def test_a_run_without_a_reference_is_not_measured_by_the_untrained_loss():
+    """ORPO logs log_odds_ratio and has no reference: nothing says that its loss began at ln 2."""
+    metrics = {EVAL_LOSS: 0.9, "eval/log_odds_ratio": -0.4, EVAL_ACCURACY: 0.6}
+    (row,) = rows(Run("a", "a", "runs", "finished", {}, metrics))
+    assert row["worse"] == 0
 
 
 def test_a_run_that_was_not_compared_is_neither_tied_nor_apart():
@@ -100,9 +118,9 @@ def test_a_run_that_was_not_compared_is_neither_tied_nor_apart():
     assert [row["versus"] for row in found] == ["best", "tied", "apart", ""]
 
 
-def test_what_diverged_is_shown_and_sorts_as_missing():
+def test_what_diverged_is_named():
     (row,) = rows(Run("a", "a", "runs", "finished", metrics={EVAL_LOSS: math.nan}))
-    assert (row["loss"], row["text"]["loss"]) == (None, "NaN")
+    assert row["loss"] == "NaN"
 
 
 @pytest.mark.parametrize(
@@ -118,34 +136,28 @@ def test_the_state_says_how_far_or_how_silent(run, text):
     assert run_table.state(run, 1000.0) == text
 
 
-def test_interval_bars_share_one_scale():
-    """The lowest end of all intervals is 0%, the highest 100%."""
-    both = [
-        Run(name, name, "runs", "finished", metrics={EVAL_ACCURACY: a}, n_eval=100)
-        for name, a in (("a", 0.5), ("b", 0.9))
-    ]
-    low, high = rows(*both)
-    assert low["bar"][0] == 0
-    assert high["bar"][1] == 100
-    assert low["bar"][1] < high["bar"][0]
-
-
 def test_columns_name_the_raw_loss_and_explain_themselves():
-    columns = run_table.columns([Run("a", "a", "runs", "finished", {"beta": 0.1})], ("beta",), False, True)
-    assert [c["headerName"] for c in columns if c["field"] == "loss"] == ["Raw eval loss"]
-    assert all(column["headerTooltip"] for column in columns)
-    assert "set" not in {column["field"] for column in columns}
+    runs = [Run(str(b), str(b), "runs", "finished", {"beta": b}, {EVAL_LOSS: 0.5}) for b in (0.1, 0.5)]
+    columns = table(*runs).columns
+    assert [column.name for column in columns if column.field == "loss"] == ["Raw eval loss"]
+    assert all(column.tip for column in columns)
+    assert "set" not in {column.field for column in columns}
+    assert [column.name for column in table(runs[0]).columns if column.field == "loss"] == ["Eval loss"]
+
+
+def test_a_loss_at_a_common_beta_has_a_column_where_it_ranks():
+    run = Run("a", "a", "runs", "finished", {}, {EVAL_COMMON: 0.5, EVAL_LOSS: 0.6})
+    assert "common" not in table(run).fields
+    assert table(run, key=EVAL_COMMON).values()["a"]["common"] == 0.5
 
 
 def test_a_parameter_with_words_is_a_text_column():
     mixed = [Run("a", "a", "runs", "finished", {"lr": 0.1}), Run("b", "b", "runs", "finished", {"lr": "auto"})]
-    columns = {column["field"]: column for column in run_table.columns(mixed, ("lr",), False, False)}
-    assert columns["config-lr"]["filter"] == "agTextColumnFilter"
+    assert {column.field: column.kind for column in table(*mixed).columns}["config.lr"] == "text"
 
 
 def test_what_generated_answers_tell_has_a_column_where_a_run_has_it():
     plain = Run("a", "a", "runs", "finished", metrics={"eval/loss": 0.5})
     told = Run("b", "b", "runs", "finished", metrics={"eval/samples/gold": 0.25, "eval/samples/repetition": 0.125})
-    fields = [column["field"] for column in run_table.columns([plain, told], (), False, False)]
-    assert {"samples-gold", "samples-repetition"} <= set(fields)
-    assert not any("samples" in column["field"] for column in run_table.columns([plain], (), False, False))
+    assert {"gold", "repetition"} <= set(table(plain, told).fields)
+    assert not {"gold", "repetition"} & set(table(plain).fields)

@@ -1,239 +1,275 @@
 """Leaderboard: which run is best, and how sure is that?"""
 
-import time
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
-import dash_ag_grid as dag
-from dash import Input, Output, State, dcc, html, no_update
+from dash import Input, Output, State, html, no_update, set_props
 from dash.exceptions import PreventUpdate
 
-from dashboard.analysis import comparability, ranking, verdict
-from dashboard.analysis.comparability import EvaluationSet
-from dashboard.analysis.ranking import EVAL_ACCURACY, EVAL_LOSS, At
-from dashboard.analysis.verdict import Answer
-from dashboard.components import context, query, run_table, upload
+from dashboard.analysis import common_scale
+from dashboard.components import context, link, query
 from dashboard.components import layout as parts
 from dashboard.components.callbacks import callback, clientside, new_data
 from dashboard.components.context import catalog
-from dashboard.components.run_table import Placed
-from dashboard.components.shell import LIVE, SELECTION
-from dashboard.figures import scatter, theme
+from dashboard.components.leaderboard import controls
+from dashboard.components.leaderboard import curves as board_curves
+from dashboard.components.leaderboard import export_menu as board_export
+from dashboard.components.leaderboard import page as board_page
+from dashboard.components.leaderboard import words as board_words
+from dashboard.components.leaderboard.board import Board, View, board, change, known
+from dashboard.components.leaderboard.chart import Chart, chart
+from dashboard.components.stores import LIVE, SELECTION
 from dashboard.sources.catalog import Snapshot
 
 PATH, NAME = "/", "Leaderboard"
 
-RANKS = {"auto": "Automatic", "loss": "Eval loss", "accuracy": "Reward accuracy"}
-ATS: dict[At, str] = {"best": "Best checkpoint", "last": "Last evaluation"}
-_KEYS = {"loss": EVAL_LOSS, "accuracy": EVAL_ACCURACY}
-
-_GRID = {
-    "theme": {"function": "prefscopeTheme(themeQuartz)"},
-    "rowSelection": {"mode": "multiRow", "checkboxes": True, "headerCheckbox": True, "selectAll": "filtered"},
-    "selectionColumnDef": {"pinned": "left", "width": 44},
-    "tooltipShowDelay": 300,
-    "suppressCellFocus": False,
-    "suppressColumnMoveAnimation": True,
-    "animateRows": False,
-}
+_VIEW = [
+    ("leaderboard-rank", "value"),
+    ("leaderboard-at", "value"),
+    ("leaderboard-step", "value"),
+    ("leaderboard-beta", "data"),
+    ("leaderboard-group", "value"),
+]
+"""The controls that a View is read from."""
 
 
-@dataclass(frozen=True)
-class Board:
-    """All that the page shows for one state of the runs."""
-
-    rows: list[dict[str, Any]]
-    columns: list[dict[str, Any]]
-    answers: list[Any]
-    figure: Any
-    stamp: str
-
-    @property
-    def column_stamp(self) -> str:
-        """Changes when the table's columns do: columns that a user has moved stay where they are until then."""
-        return " ".join(f"{column['field']}:{column['headerName']}" for column in self.columns)
-
-
-def board(snapshot: Snapshot, choice: str, at: At, now: float) -> Board:
-    """`choice` is a key of RANKS: automatic takes the loss where it is comparable, per evaluation set."""
-    runs = list(snapshot.runs.values())
-    slots = catalog().colours(snapshot.runs)
-    known = context.study(snapshot)
-    sets = [EvaluationSet(group.label, group.runs, group.proven) for group in comparability.accuracy_groups(known)]
-    placed: list[Placed] = []
-    answers: list[Answer] = []
-    for group in sets:
-        key = _KEYS.get(choice) or comparability.natural_metric(group.runs)
-        answers.append(verdict.answer(group, key, at, known))
-        placed += _place(group.runs, key, at, answers[-1], slots)
-    keys = run_table.parameters(runs)
-    raw = any(not comparability.loss_scale(group.runs).comparable for group in sets)
-    return Board(
-        run_table.rows(placed, keys, at, now),
-        run_table.columns(runs, keys, len(sets) > 1, raw),
-        [_answer(answer, len(sets) > 1) for answer in answers],
-        scatter.loss_against_accuracy([item.run for item in placed], at, slots),
-        f"{snapshot.version} {choice} {at}",
+def view(rank: Any, at: Any, step: Any, beta: Any, group: Any, groups: Any = None) -> View:
+    """What the user has chosen, of what a browser sent."""
+    chosen, moment = query.choice(rank, list(controls.RANKS)), query.choice(at, list(controls.MOMENTS))
+    number = query.number(step, 1, 1e12) if moment == "step" else None
+    scale = query.number(beta, common_scale.LEAST, common_scale.MOST) if chosen == "common" else None
+    name = query.one(group)[:200]
+    return View(
+        chosen,
+        moment,
+        None if number is None else int(number),
+        None if scale is None else float(f"{scale:.3g}"),
+        name if groups is None or name in groups else "",
     )
 
 
-def _place(runs: Sequence[Any], key: str, at: At, group: Answer, slots: Mapping[str, int]) -> list[Placed]:
-    """The runs in the order of their rank, those without one last."""
-    ranks = ranking.rank(runs, key, at)
-    placed = [Placed(run, ranks.get(run.id), group, slots[run.id]) for run in runs]
-    return sorted(placed, key=lambda item: item.rank or len(placed) + 1)
+def _shown(snapshot: Snapshot, *chosen: Any) -> tuple[View, Board]:
+    """The board of what was chosen; a grouping that these runs do not offer is none."""
+    wanted = view(*chosen)
+    plain = board(snapshot, wanted._replace(group=""))
+    if not wanted.group or wanted.group not in plain.groupings:
+        return wanted._replace(group=""), plain
+    return wanted, board(snapshot, wanted)
 
 
-def _answer(answer: Answer, named: bool) -> html.Div:
-    title = [html.Div(answer.name, className="answer-set")] if named else []
-    head = html.P(answer.headline, className="headline" if answer.best else "headline dim")
-    certainty = [html.P(text, className="answer-detail") for text in (*answer.details[:1], answer.base) if text]
-    fine = [html.P(" ".join(answer.details[1:]), className="answer-fine")] if answer.details[1:] else []
-    warnings = [parts.notice(text, "warning") for text in answer.warnings]
-    return html.Div([*title, head, *certainty, *warnings, *fine], className="answer")
-
-
-def layout(rank: Any = None, at: Any = None, runs: Any = None, selected: Any = None, **_: Any) -> html.Div:
-    """The page, complete with its data; the keywords come from the link and from the stored selection."""
-    choice, moment = query.choice(rank, list(RANKS)), query.choice(at, list(ATS))
-    chosen = query.linked_ids(runs) or query.ids(selected)
+def layout(selected: Any = None, **link_: Any) -> html.Div:
+    """The page, complete with its rows; the keywords come from the link and from the stored selection."""
     snapshot = catalog().snapshot()
-    shown = board(snapshot, choice, moment, time.time())
+    chosen, shown = _shown(snapshot, *(link_.get(name) for name in ("rank", "at", "step", "beta", "group")))
+    runs = query.linked_ids(link_.get("runs")) or query.ids(selected)
+    found = context.findings(snapshot, shown.at)
+    none = not snapshot.runs
     return html.Div(
         [
             html.H1("Leaderboard", className="visually-hidden"),
-            html.Div(_nothing(snapshot), id="leaderboard-empty", hidden=bool(snapshot.runs)),
+            html.Div(board_page.nothing(snapshot), id="leaderboard-empty", hidden=not none),
             html.Div(
                 [
                     html.Section(
-                        shown.answers, id="leaderboard-answer", className="panel answers", **{"aria-live": "polite"}
+                        board_words.verdict(shown.answers, shown.notes),
+                        id="leaderboard-answer",
+                        className="panel answers",
+                        **{"aria-live": "polite"},
                     ),
-                    _table(shown, choice, moment, chosen),
+                    parts.card("Findings", [html.Div(board_words.findings(found), id="leaderboard-findings")]),
+                    board_page.runs(shown, chosen, link_, runs),
                 ],
                 id="leaderboard-board",
-                hidden=not snapshot.runs,
+                hidden=none,
             ),
-            html.Div(_scatter(shown), id="leaderboard-chart", hidden=not snapshot.runs),
-            parts.card("Add runs", [upload.panel(snapshot.uploads, snapshot.notes)], id="add-runs"),
-            dcc.Store(id="leaderboard-shown", data=shown.stamp),
-            dcc.Store(id="leaderboard-columns", data=shown.column_stamp),
-            dcc.Store(id="leaderboard-link"),
+            html.Div(board_page.chart_place(), id="leaderboard-chart", hidden=none),
+            *board_page.stores(shown, link_, runs),
+            link.store("leaderboard", PATH, board_page.PARAMETERS),
         ],
         className="page",
     )
 
 
-def _nothing(snapshot: Snapshot) -> html.Div:
-    if snapshot.problem:
-        return parts.empty("The runs folder cannot be read", [snapshot.problem])
-    return parts.empty(
-        "No runs yet",
-        [
-            ["Train the demo sweep: ", parts.command("make demo")],
-            ["Train one run: ", parts.command("python -m training.run")],
-            "Or drop logs that you already have below. Runs appear here by themselves.",
-        ],
-    )
-
-
-def _table(shown: Board, choice: str, at: At, chosen: list[str]) -> html.Section:
-    controls = [
-        parts.segmented("leaderboard-rank", "Rank by", RANKS, choice),
-        parts.segmented("leaderboard-at", "Evaluated at", ATS, at),
-        html.A("Add runs", href="#add-runs", className="btn btn-quiet btn-tall"),
-    ]
-    grid = dag.AgGrid(
-        id="run-table",
-        rowData=shown.rows,
-        columnDefs=shown.columns,
-        defaultColDef={"sortable": True, "resizable": True},
-        getRowId="params.data.id",
-        dashGridOptions=_GRID,
-        selectedRows={"ids": chosen},
-        style=_height(len(shown.rows)),
-        className="run-grid",
-    )
-    foot = html.Div(
-        [
-            html.Span("Select runs to see their curves.", id="leaderboard-selected"),
-            dcc.Link("Show curves", href="/curves", className="btn btn-main", id="leaderboard-to-curves"),
-        ],
-        className="table-foot",
-    )
-    return parts.card("Runs", [grid, foot], controls)
-
-
-def _height(rows: int) -> dict[str, str | None]:
-    """Tall enough for the rows up to 15; more are scrolled inside the table."""
-    return {"height": f"{58 + 46 * min(max(rows, 1), 15)}px", "width": None}
-
-
-def _scatter(shown: Board) -> html.Section:
-    graph = dcc.Graph(id="leaderboard-scatter", figure=shown.figure, config=theme.CONFIG, style={"height": "380px"})
-    about = html.P(
-        "Each point is a run; its bar is the 95% interval of the accuracy. Up is more accurate, left is a lower loss. "
-        "Compare only runs evaluated on the same pairs. Click a point to select its run.",
-        className="chart-note",
-    )
-    return parts.card("Eval loss against reward accuracy", [about, graph])
-
-
 @callback(
-    Output("run-table", "rowData"),
-    Output("run-table", "columnDefs"),
-    Output("run-table", "style"),
+    Output("leaderboard-data", "data"),
+    Output("leaderboard-stamp", "data"),
     Output("leaderboard-answer", "children"),
-    Output("leaderboard-scatter", "figure"),
+    Output("leaderboard-group", "options"),
+    Output("leaderboard-status", "options"),
+    Output("leaderboard-status-box", "hidden"),
+    Output("run-table", "style"),
     Output("leaderboard-empty", "hidden"),
     Output("leaderboard-board", "hidden"),
     Output("leaderboard-chart", "hidden"),
-    Output("leaderboard-shown", "data"),
-    Output("leaderboard-columns", "data"),
     Input(LIVE, "data"),
-    Input("leaderboard-rank", "value"),
-    Input("leaderboard-at", "value"),
-    State("leaderboard-shown", "data"),
-    State("leaderboard-columns", "data"),
+    Input("leaderboard-again", "data"),
+    *[Input(*place) for place in _VIEW],
+    State("leaderboard-stamp", "data"),
     prevent_initial_call=True,
 )
-def refresh(_: Any, rank: Any, at: Any, stamp: Any, columns: Any) -> tuple[Any, ...]:
-    """Brings the page up to date; nothing is sent when nothing changed."""
-    choice, moment = query.choice(rank, list(RANKS)), query.choice(at, list(ATS))
+def refresh(_: Any, __: Any, rank: Any, at: Any, step: Any, beta: Any, group: Any, stamp: Any) -> tuple[Any, ...]:
+    """Brings the page up to date: only rows that changed are sent, and nothing when nothing changed.
+
+    A browser whose rows are not those that a change was made for asks again, without a stamp.
+    """
     snapshot = catalog().snapshot()
-    if stamp == f"{snapshot.version} {choice} {moment}":
+    chosen, shown = _shown(snapshot, rank, at, step, beta, group)
+    if stamp == shown.stamp:
         raise PreventUpdate
-    shown = board(snapshot, choice, moment, time.time())
+    before = known(snapshot, stamp, chosen)
     none = not snapshot.runs
-    table = (shown.rows, no_update if columns == shown.column_stamp else shown.columns, _height(len(shown.rows)))
-    return (*table, shown.answers, new_data(shown.figure), not none, none, none, shown.stamp, shown.column_stamp)
+    hidden = (not none, none, none)
+    if before is None or shown.groups or before.table.columns != shown.table.columns or before.groups:
+        said = board_words.verdict(shown.answers, shown.notes)
+        states = controls.status_options(shown)
+        groups = controls.group_options(shown.groupings)
+        return shown.content, shown.stamp, said, groups, states, not states, board_page.height(shown), *hidden
+    return _changed(before, shown, hidden)
 
 
+def _changed(before: Board, shown: Board, hidden: tuple[bool, ...]) -> tuple[Any, ...]:
+    """The difference of two boards of one view and the same columns."""
+    said = (before.answers, before.notes) != (shown.answers, shown.notes)
+    words = board_words.verdict(shown.answers, shown.notes) if said else no_update
+    sent = change(before, shown, said)
+    if sent is None:
+        raise PreventUpdate
+    states = controls.status_options(shown)
+    groups = no_update if before.groupings == shown.groupings else controls.group_options(shown.groupings)
+    return sent, shown.stamp, words, groups, states, not states, board_page.height(shown), *hidden
+
+
+@callback(
+    Output("leaderboard-findings", "children"),
+    Output("leaderboard-badges", "data"),
+    Output("leaderboard-tick", "disabled"),
+    Input("leaderboard-painted", "data"),
+    Input("leaderboard-tick", "n_intervals"),
+    *[State(*place) for place in _VIEW],
+    prevent_initial_call=True,
+)
+def find(painted: Any, _: Any, *chosen: Any) -> tuple[Any, ...]:
+    """What the checks find comes after the table; while it is being worked out it is asked for again."""
+    snapshot = catalog().snapshot()
+    _, shown = _shown(snapshot, *chosen)
+    found = context.findings(snapshot, shown.at)
+    if not found.ready:
+        return no_update, no_update, False
+    badges = context.cached(snapshot, lambda: board_words.badges(found.found, tuple(snapshot.runs)), "badges", shown.at)
+    return board_words.findings(found), badges, True
+
+
+@callback(
+    Output("leaderboard-curves", "data"),
+    Input("leaderboard-wanted", "data"),
+    prevent_initial_call=True,
+)
+def small_curves(wanted: Any) -> str:
+    """The curves of the rows in view."""
+    runs = catalog().snapshot().runs
+    return board_curves.curves([run for run in query.ids(wanted) if run in runs])
+
+
+def _chart(*chosen: Any) -> Chart:
+    snapshot = catalog().snapshot()
+    wanted, shown = _shown(snapshot, *chosen)
+    plain = wanted._replace(group="")
+    slots = catalog().colours(snapshot.runs)
+    return context.cached(snapshot, lambda: chart(shown, wanted.rank, slots), "chart", plain)
+
+
+@callback(
+    Output("leaderboard-chart-body", "children"),
+    Output("leaderboard-chart-words", "children"),
+    Input("leaderboard-near", "data"),
+    *[State(*place) for place in _VIEW],
+    prevent_initial_call=True,
+)
+def first_chart(_: Any, *chosen: Any) -> tuple[Any, str]:
+    """The chart, once the user is near it."""
+    found = _chart(*chosen)
+    summary = f"Loss against reward accuracy of the runs in the table above. {found.words}"
+    return parts.chart("leaderboard-scatter", found.figure, 380, summary), found.words
+
+
+@callback(
+    Output("leaderboard-chart-words", "children", allow_duplicate=True),
+    Input("leaderboard-stamp", "data"),
+    State("leaderboard-near", "data"),
+    *[State(*place) for place in _VIEW],
+    prevent_initial_call=True,
+)
+def next_chart(_: Any, near: Any, *chosen: Any) -> str:
+    """The chart after a change, where there is one."""
+    if near != 1:
+        raise PreventUpdate
+    found = _chart(*chosen)
+    patch = new_data(found.figure)
+    patch["layout"]["xaxis"]["title"] = found.figure["layout"]["xaxis"]["title"]
+    set_props("leaderboard-scatter", {"figure": patch})
+    return found.words
+
+
+@callback(
+    Output("leaderboard-exported", "data"),
+    Input("leaderboard-export", "data"),
+    *[State(*place) for place in _VIEW],
+    prevent_initial_call=True,
+)
+def export(wanted: Any, *chosen: Any) -> dict[str, Any]:
+    """The table as it is seen, as text."""
+    if not isinstance(wanted, dict):
+        raise PreventUpdate
+    kind = query.choice(wanted.get("kind"), list(board_export.ENDINGS))
+    use = query.choice(wanted.get("use"), ["copy", "download"])
+    rows, fields = ([] if not isinstance(wanted.get(part), list) else wanted[part] for part in ("rows", "fields"))
+    _, shown = _shown(catalog().snapshot(), *chosen)
+    text = board_export.exported(shown, kind, rows, fields)
+    return {"text": text, "use": use, "name": f"runs.{board_export.ENDINGS[kind]}", "at": wanted.get("at")}
+
+
+_LINKS = ("curves", "compare", "pairs", "hyperparameters")
+_DONE = Output("leaderboard-done", "data", allow_duplicate=True)
+
+link.linked("leaderboard", board_page.PARAMETERS)
 clientside(
-    "selectRows",
-    Output(SELECTION, "data"),
-    Output("leaderboard-selected", "children"),
-    Input("run-table", "selectedRows"),
-    State(SELECTION, "data"),
+    "boardShow",
+    Output("leaderboard-done", "data"),
+    Input("leaderboard-data", "data"),
+    *[State(f"leaderboard-{name}", "data") for name in ("sort", "filter", "columns", "start")],
 )
 clientside(
-    "selectPoint",
-    Output("run-table", "selectedRows"),
-    Input("leaderboard-scatter", "clickData"),
-    State("run-table", "selectedRows"),
+    "boardFilter",
+    _DONE,
+    *[Input(f"leaderboard-{name}", "value") for name in ("search", "status", "tied")],
+    prevent_initial_call=True,
+)
+clientside("boardBadges", _DONE, Input("leaderboard-badges", "data"), prevent_initial_call=True)
+clientside("boardCurves", _DONE, Input("leaderboard-curves", "data"), prevent_initial_call=True)
+clientside("boardPoint", _DONE, Input("leaderboard-scatter", "clickData"), prevent_initial_call=True)
+clientside(
+    "boardHighlight",
+    _DONE,
+    Input("leaderboard-scatter", "figure", allow_optional=True),
+    Input(SELECTION, "data"),
     prevent_initial_call=True,
 )
 clientside(
-    "pinWhereWide",
-    Output("leaderboard-link", "data", allow_duplicate=True),
-    Input("run-table", "columnDefs"),
-    prevent_initial_call="initial_duplicate",
+    "boardExported",
+    Output("leaderboard-export-said", "children"),
+    Input("leaderboard-exported", "data"),
+    prevent_initial_call=True,
 )
 clientside(
-    "linkLeaderboard",
-    Output("leaderboard-link", "data"),
+    "boardSelection",
+    Output("leaderboard-selected", "children"),
+    *[Output(f"leaderboard-to-{page}", name) for name in ("href", "className") for page in _LINKS],
+    Input(SELECTION, "data"),
+)
+clientside(
+    "boardControls",
+    Output("leaderboard-beta-box", "hidden"),
+    Output("leaderboard-step-box", "hidden"),
     Input("leaderboard-rank", "value"),
     Input("leaderboard-at", "value"),
-    Input("run-table", "selectedRows"),
     prevent_initial_call=True,
 )

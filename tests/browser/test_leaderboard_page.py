@@ -1,6 +1,7 @@
 """The Leaderboard as a user sees it."""
 
 import json
+import re
 import time
 from pathlib import Path
 
@@ -106,7 +107,8 @@ def test_selected_runs_are_drawn_on_curves(url, open_page):
 def test_clicking_a_point_selects_its_run(url, open_page):
     page = open_page(url)
     names(page)
-    point = page.locator("#leaderboard-scatter .scatterlayer .trace").first.locator(".point")
+    page.locator("#leaderboard-chart").scroll_into_view_if_needed()
+    point = page.locator("#leaderboard-scatter .scatterlayer .trace .point").first
     point.click(force=True)
     expect(page.locator("#leaderboard-selected")).to_have_text("1 run selected")
 
@@ -140,6 +142,7 @@ def test_the_theme_follows_the_system_and_the_button_without_a_request(url, open
 @pytest.mark.parametrize("width", [390, 1440])
 def test_no_page_scrolls_sideways(url, open_page, path, width):
     page = open_page(url + path, width=width, height=844)
+    page.locator("#leaderboard-chart, .js-plotly-plot").first.scroll_into_view_if_needed()
     expect(page.locator(".js-plotly-plot .scatterlayer").first).to_be_visible()
     assert page.evaluate("() => document.documentElement.scrollWidth") <= width
 
@@ -153,3 +156,90 @@ def test_hostile_links_show_the_page(url, open_page, query):
 def test_an_unknown_page_says_so(url, open_page):
     page = open_page(f"{url}/nowhere")
     expect(page.locator("#content")).to_contain_text("There is no such page")
+
+
+def test_groups_have_mean_and_spread_and_open_to_their_runs(url, open_page):
+    """Of beta 0.1 good and middling are finished, which gives a mean with a spread; `live` does not count."""
+    page = open_page(url)
+    names(page)
+    page.locator("#leaderboard-group").select_option("config.beta")
+    groups = page.locator(".group-toggle")
+    expect(groups).to_have_count(2)
+    expect(page.locator("#run-table [col-id=accuracy] .accuracy-interval", has_text="±")).to_have_count(1)
+    page.get_by_role("button", name="0.1 3").click()
+    expect(page.locator('#run-table [row-id="middling"]').first).to_be_visible()
+    expect(page.locator('#run-table [row-id="other-beta"]')).to_have_count(0)
+    page.wait_for_function("() => location.search.includes('group=config.beta')")
+
+
+def test_the_link_restores_search_sort_and_selection(url, open_page):
+    page = open_page(url)
+    names(page)
+    page.locator("#leaderboard-search").fill("beta=0.1")
+    page.locator("#run-table .ag-header-cell[col-id=loss] .ag-header-cell-text").click()
+    page.locator('#run-table [row-id="middling"] input[type=checkbox]').check()
+    page.wait_for_function(
+        "() => ['search=', 'sort=loss', 'runs=middling'].every((part) => location.search.includes(part))"
+    )
+    shown = names(page)
+    assert "other-beta" not in shown
+    again = open_page(page.url)
+    assert names(again) == shown
+    expect(again.locator("#leaderboard-selected")).to_have_text("1 run selected")
+
+
+def test_columns_are_chosen_and_remembered(url, open_page):
+    page = open_page(url)
+    names(page)
+    page.get_by_text("Columns", exact=True).click()
+    page.get_by_label("Margin", exact=True).uncheck()
+    expect(page.locator("#run-table .ag-header-cell[col-id=margin]")).to_have_count(0)
+    page.goto(url)
+    names(page)
+    expect(page.locator("#run-table .ag-header-cell[col-id=margin]")).to_have_count(0)
+    page.get_by_text("Columns", exact=True).click()
+    page.get_by_role("button", name="Reset columns").click()
+    expect(page.locator("#run-table .ag-header-cell[col-id=margin]")).to_have_count(1)
+
+
+def test_what_is_shown_is_exported(url, open_page):
+    page = open_page(f"{url}/?search=good&columns=name,accuracy")
+    names(page)
+    page.get_by_text("Export", exact=True).click()
+    with page.expect_download() as download:
+        page.get_by_role("button", name="Download CSV").click()
+    lines = Path(download.value.path()).read_text().splitlines()
+    assert lines[0] == "id,name,accuracy"
+    assert len(lines) == 2
+    assert lines[1].startswith("good,good,0.8")
+
+
+def test_a_name_leads_to_the_page_of_its_run(url, open_page):
+    page = open_page(url)
+    names(page)
+    page.locator('#run-table [row-id="good"] .run-link').click()
+    page.wait_for_url("**/run/good")
+    page.go_back()
+    assert "good" in names(page)
+
+
+def test_small_curves_and_findings_come_after_the_table(url, open_page):
+    page = open_page(url)
+    names(page)
+    expect(cell(page, "good", "curve").locator("svg path")).to_have_attribute("d", re.compile("^M.*L"))
+    expect(page.locator("#leaderboard-findings")).to_contain_text("beta", ignore_case=True)
+    expect(page.locator("#run-table [col-id=findings] .badge-pill").first).to_be_visible()
+
+
+def test_runs_are_seen_at_a_step_that_all_have_reached(url, open_page):
+    """`live` has logged 60 of 200 steps, and is evaluated each 20: at step 60 all four are there."""
+    page = open_page(f"{url}/?at=step&step=60")
+    expect(page.locator("#leaderboard-answer")).to_contain_text("4 of 4 runs were evaluated within 5% of step 60")
+    expect(cell(page, "good", "step")).to_contain_text("60 / 200")
+
+
+def test_on_a_phone_the_accuracy_is_beside_the_name(url, open_page):
+    page = open_page(url, width=390, height=844)
+    names(page)
+    box = cell(page, "good", "accuracy").bounding_box()
+    assert box["x"] + box["width"] <= 390
