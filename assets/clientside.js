@@ -1,14 +1,9 @@
 // What the browser does by itself: theme, poll, selection, links.
 (function () {
     const keep = () => window.dash_clientside.no_update;
-    const MOST_IDS = 20;
+    const MOST_IDS = 200;
 
     const same = (a, b) => a.length === b.length && a.every((item, i) => item === b[i]);
-
-    const rowIds = (selected) => {
-        if (!selected) return [];
-        return Array.isArray(selected) ? selected.map((row) => row.id) : selected.ids || [];
-    };
 
     const link = (path, values) => {
         if (window.location.pathname !== path) return;
@@ -18,85 +13,118 @@
         history.replaceState(history.state, '', path + (text ? '?' + text : ''));
     };
 
-    // What Dash's own components, which arrive late, leave without a name for screen readers.
-    const NAMES = {'#upload input': 'Log of runs', '#curves-smoothing [role=slider]': 'Smoothing'};
-    const nameControls = () => Object.entries(NAMES).forEach(([where, name]) => document
-        .querySelectorAll(where).forEach((control) => control.setAttribute('aria-label', name)));
+    // What Dash's own components, which arrive late, leave without a name for screen readers: the name of their group.
+    const UNNAMED = '.control[aria-label] :is([role=slider], input, select):not([aria-label], [type=radio], [type=checkbox])';
+    let labels = 0;
+    const nameControls = () => {
+        document.querySelectorAll(UNNAMED).forEach((control) => {
+            control.removeAttribute('aria-hidden');
+            control.setAttribute('aria-label', control.closest('.control').getAttribute('aria-label'));
+        });
+        document.querySelectorAll('.control .dash-dropdown[aria-labelledby]').forEach((button) => {
+            const label = button.closest('.control').querySelector('.control-label');
+            label.id = label.id || 'control-label-' + (labels += 1);
+            const names = button.getAttribute('aria-labelledby');
+            if (!names.split(' ').includes(label.id)) button.setAttribute('aria-labelledby', label.id + ' ' + names);
+        });
+    };
+    let naming = null;
+    new MutationObserver(() => {
+        naming = naming || setTimeout(() => { naming = null; nameControls(); }, 200);
+    }).observe(document.documentElement, {childList: true, subtree: true});
 
     const idList = (ids) => (ids || []).slice(0, MOST_IDS).map(encodeURIComponent).join(',');
 
-    window.dash_clientside = Object.assign({}, window.dash_clientside, {
-        prefscope: {
-            poll: async (_, known) => {
-                const offline = document.getElementById('offline');
-                nameControls();
-                try {
-                    const answer = await fetch('/api/version', {cache: 'no-store'});
-                    if (!answer.ok) throw new Error(answer.status);
-                    const version = await answer.text();
-                    offline.classList.remove('shown');
-                    return version === known ? keep() : version;
-                } catch {
-                    offline.classList.add('shown');
-                    return keep();
-                }
-            },
+    // The address of a page that is open: other parameters than the defaults, lists as ids.
+    const written = (value) => Array.isArray(value) ? idList(value)
+        : value && Array.isArray(value.ids) ? idList(value.ids)
+            : value && typeof value === 'object' ? JSON.stringify(value) : value;
 
-            toggleTheme: () => {
-                const root = document.documentElement;
-                const theme = root.getAttribute('data-bs-theme') === 'dark' ? 'light' : 'dark';
-                root.setAttribute('data-bs-theme', theme);
-                try { localStorage.setItem('theme', theme); } catch { /* storage is switched off */ }
-                return keep();
-            },
-
-            selectRows: (selected, known) => {
-                const ids = rowIds(selected);
-                const words = ids.length === 0 ? 'Select runs to see their curves.'
-                    : ids.length === 1 ? '1 run selected' : ids.length + ' runs selected';
-                return [same(ids, known || []) ? keep() : ids, words];
-            },
-
-            selectPoint: (click, selected) => {
-                const id = click && click.points && click.points[0] && click.points[0].customdata;
-                if (!id) return keep();
-                const ids = rowIds(selected);
-                return {ids: ids.includes(id) ? ids.filter((other) => other !== id) : [...ids, id]};
-            },
-
-            pinWhereWide: () => {
-                if (window.innerWidth >= 640) {
-                    window.dash_ag_grid.getApiAsync('run-table').then((grid) => grid.setColumnsPinned(['rank', 'name'], 'left'));
-                }
-                return keep();
-            },
-
-            linkLeaderboard: (rank, at, selected) => {
-                link('/', {rank: rank === 'auto' ? '' : rank, at: at === 'best' ? '' : at, runs: idList(rowIds(selected))});
-                return keep();
-            },
-
-            linkCurves: (ids, split, x, smoothing, unit, known) => {
-                link('/curves', {
-                    runs: idList(ids), split: split === 'eval' ? '' : split, x: x === 'step' ? '' : x,
-                    smooth: smoothing || '', unit: unit === 'reward' ? '' : unit,
-                });
-                return same(ids || [], known || []) ? keep() : ids || [];
-            },
+    window.dash_clientside = window.dash_clientside || {};
+    const prefscope = window.dash_clientside.prefscope = window.dash_clientside.prefscope || {};
+    Object.assign(prefscope, {
+        // Arguments: the values of components.link's parameters, then its store.
+        link: (...all) => {
+            const spec = all.pop();
+            if (!spec) return keep();
+            const values = {};
+            spec.names.forEach((name, i) => {
+                const value = all[i];
+                const usual = value === undefined || value === null || JSON.stringify(value) === JSON.stringify(spec.defaults[i]);
+                values[name] = usual ? '' : written(value);
+            });
+            link(spec.path, values);
+            return keep();
         },
+
+        poll: async (_, known) => {
+            const offline = document.getElementById('offline');
+            try {
+                const answer = await fetch('/api/version', {cache: 'no-store'});
+                if (answer.status === 401) window.location.assign('/login');
+                if (!answer.ok) throw new Error(answer.status);
+                const version = await answer.text();
+                offline.classList.remove('shown');
+                return version === known ? keep() : version;
+            } catch {
+                offline.classList.add('shown');
+                return keep();
+            }
+        },
+
+        toggleTheme: () => {
+            const root = document.documentElement;
+            const theme = root.getAttribute('data-bs-theme') === 'dark' ? 'light' : 'dark';
+            root.setAttribute('data-bs-theme', theme);
+            try { localStorage.setItem('theme', theme); } catch { /* storage is switched off */ }
+            return keep();
+        },
+
+        select: (ids, known) => same(ids || [], known || []) ? keep() : ids || [],
     });
 
-    // dcc.Upload drops a file that is too large without a word.
-    const tooLarge = (files, event) => {
-        const zone = event.target.closest && event.target.closest('#upload');
-        const limit = 24 * 1024 * 1024;
-        const large = zone && [...(files || [])].find((file) => file.size > limit);
-        if (!large) return;
-        const megabytes = Math.round(large.size / 1048576);
-        window.dash_clientside.set_props('upload-message', {
-            children: 'Not added: ' + large.name + ' has ' + megabytes + ' MB, the limit is 24 MB. Export fewer runs or columns.',
-        });
-    };
-    document.addEventListener('change', (event) => tooLarge(event.target.files, event), true);
-    document.addEventListener('drop', (event) => tooLarge(event.dataTransfer && event.dataTransfer.files, event), true);
+    // The report on what the page's address names; a problem is told where errors are told.
+    document.addEventListener('click', async (event) => {
+        const button = event.target.closest && event.target.closest('#report-button');
+        if (!button || button.disabled) return;
+        const words = button.textContent;
+        button.disabled = true;
+        button.textContent = 'Making the report';
+        const query = new URLSearchParams(window.location.search);
+        const run = window.location.pathname.startsWith('/run/') && window.location.pathname.slice(5);
+        const wanted = new URLSearchParams();
+        ['runs', 'at', 'beta'].forEach((key) => { if (query.get(key)) wanted.set(key, query.get(key)); });
+        if (run) wanted.set('runs', run);
+        try {
+            const answer = await fetch('/api/report?' + wanted);
+            if (!answer.ok) throw new Error(await answer.text());
+            const file = document.createElement('a');
+            file.href = URL.createObjectURL(await answer.blob());
+            file.download = (answer.headers.get('Content-Disposition') || '').split('"')[1] || 'prefscope.html';
+            file.click();
+            setTimeout(() => URL.revokeObjectURL(file.href), 10000);
+        } catch (problem) {
+            window.dash_clientside.set_props('error-toast', {is_open: true, header: 'No report', children: problem.message});
+        }
+        button.disabled = false;
+        button.textContent = words;
+    });
+
+    // Buttons of components.layout.copyable.
+    document.addEventListener('click', async (event) => {
+        const button = event.target.closest && event.target.closest('.copy-button');
+        if (!button) return;
+        const words = button.textContent;
+        try {
+            await navigator.clipboard.writeText(button.parentElement.querySelector('.copy-text').textContent);
+            button.textContent = 'Copied';
+        } catch {
+            const range = document.createRange();
+            range.selectNodeContents(button.parentElement.querySelector('.copy-text'));
+            window.getSelection().removeAllRanges();
+            window.getSelection().addRange(range);
+            button.textContent = 'Selected: press Ctrl+C';
+        }
+        setTimeout(() => { button.textContent = words; }, 2000);
+    });
 })();

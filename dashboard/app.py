@@ -13,48 +13,44 @@ if __name__ == "__main__":
 
 import dash  # noqa: E402
 import waitress  # noqa: E402
-from dash import Dash, State  # noqa: E402
+from dash import Dash, State, dcc  # noqa: E402
 from flask import Response  # noqa: E402
 
-from dashboard import security  # noqa: E402
-from dashboard.components import context, errors, shell  # noqa: E402
+from dashboard import login, security  # noqa: E402
+from dashboard.components import context, errors, report_route, shell  # noqa: E402
 from dashboard.components.evidence import Studies  # noqa: E402
+from dashboard.components.imports import route as upload_route  # noqa: E402
+from dashboard.components.index import App  # noqa: E402
 from dashboard.components.layout import empty  # noqa: E402
-from dashboard.pages import curves, leaderboard  # noqa: E402
+from dashboard.components.memory import Memory  # noqa: E402
+from dashboard.components.stores import SELECTION  # noqa: E402
+from dashboard.pages import compare, curves, hyperparameters, leaderboard, pairs, run  # noqa: E402
 from dashboard.sources.catalog import Catalog  # noqa: E402
+from dashboard.sources.uploads import LARGEST  # noqa: E402
 
-PAGES = (leaderboard, curves)
+PAGES = (leaderboard, curves, hyperparameters, compare, pairs)
+"""Those of the navigation bar, in its order."""
+
 THREADS = 24
-
-_INDEX = """<!DOCTYPE html>
-<html lang="en">
-    <head>
-        <script src="/assets/theme.js"></script>
-        {%metas%}
-        <title>{%title%}</title>
-        {%favicon%}
-        {%css%}
-    </head>
-    <body>
-        {%app_entry%}
-        <footer>{%config%}{%scripts%}{%renderer%}</footer>
-    </body>
-</html>"""
+SHARE = 0.25
+"""Seconds in which browsers that ask for news share one look at the runs folder."""
 
 
-def create_app(runs_dir: Path, host: str = "127.0.0.1") -> Dash:
-    """The app over `runs_dir`, which need not exist yet; `host` is what it will be bound to."""
-    app = Dash(
+def create_app(runs_dir: Path, host: str = "127.0.0.1", password: str | None = None) -> Dash:
+    """The app over `runs_dir`, which need not exist yet; `host` is what it will be bound to.
+
+    With a `password` nothing is answered without it.
+    """
+    app = App(
         "prefscope",
         assets_folder=str(ROOT / "assets"),
-        assets_ignore=r"theme\.js",
+        assets_ignore=r"theme\.js|plotly.*",
         pages_folder="",
         use_pages=True,
-        index_string=_INDEX,
         title="Prefscope",
         update_title="",
         meta_tags=[{"name": "viewport", "content": "width=device-width, initial-scale=1"}],
-        routing_callback_inputs={"selected": State(shell.SELECTION, "data")},
+        routing_callback_inputs={"selected": State(SELECTION, "data")},
         on_error=errors.on_error,
         health_endpoint="health",
         enable_mcp=False,
@@ -65,17 +61,30 @@ def create_app(runs_dir: Path, host: str = "127.0.0.1") -> Dash:
         dash.register_page(
             page.__name__, path=page.PATH, name=page.NAME, title=f"{page.NAME} · Prefscope", layout=page.layout
         )
+    dash.register_page(
+        run.__name__,
+        path=run.PATH,
+        path_template=run.TEMPLATE,
+        name=run.NAME,
+        title=run.title,
+        layout=run.layout,
+    )
     dash.register_page("not_found_404", path="/404", title="Not found · Prefscope", layout=_not_found)
     app.layout = shell.layout(PAGES)
     security.harden(app, host)
-    app.server.config[context.KEY] = Catalog(runs_dir)
+    if password is not None:
+        login.protect(app.server, password)
+    app.server.config[context.KEY] = Catalog(runs_dir, share=SHARE)
     app.server.config[context.STUDIES] = Studies()
+    app.server.config[context.MEMORY] = Memory()
+    report_route.register(app.server)
+    upload_route.register(app.server)
     app.server.add_url_rule("/api/version", view_func=_version)
     return app
 
 
 def _not_found(**_: object) -> object:
-    return empty("There is no such page", ["Choose Leaderboard or Curves above."])
+    return empty("There is no such page", [dcc.Link("Go to the Leaderboard", href="/", className="btn btn-main")])
 
 
 def _version() -> Response:
@@ -106,18 +115,24 @@ def _check(args: argparse.Namespace) -> None:
 
 def serve(args: argparse.Namespace) -> None:
     """Serves until Ctrl-C. Raises OSError if the port cannot be had."""
-    app = create_app(args.runs, args.host)
+    app = create_app(args.runs, args.host, login.password(args.host))
     if args.debug:
         app.run(host=args.host, port=args.port, debug=True, dev_tools_disable_version_check=True)
         return
     try:
-        server = waitress.create_server(app.server, host=args.host, port=args.port, threads=THREADS)
+        server = waitress.create_server(
+            app.server,
+            host=args.host,
+            port=args.port,
+            threads=THREADS,
+            max_request_body_size=LARGEST + 1,
+        )
     except ValueError as problem:
         raise ValueError(f"--host {args.host} is no address of this machine; 127.0.0.1 is a good start") from problem
     port = getattr(server, "effective_port", None) or server.effective_listen[0][1]
     shown = f"[{args.host}]" if ":" in args.host else args.host
     if not security.is_loopback(args.host):
-        _say(f"Warning: anybody who can reach {args.host}:{port} can see the runs and add files; there is no password.")
+        _say(f"Others can reach {args.host}:{port} with the password; what they send and see is not encrypted.")
     _say(f"Prefscope shows {args.runs} on http://{shown}:{port} (Ctrl-C ends it)")
     server.run()
 

@@ -118,3 +118,26 @@ def sweep_files_read_once(monkeypatch: pytest.MonkeyPatch) -> None:
     from training.sweeps import store
 
     monkeypatch.setattr(store.file, "read", cache(store.file.read))
+
+
+@pytest.fixture(scope="session")
+def app(tmp_path_factory):
+    """The dashboard. One for all tests of a process: Dash gives all callbacks to the first app that is made."""
+    from dashboard.app import create_app
+
+    return create_app(tmp_path_factory.mktemp("runs"))
+
+
+@pytest.fixture
+def client(app, tmp_path):
+    """A client of the dashboard, over a runs folder of the test's own (`tmp_path`), with one run in it."""
+    from make_runs import make_run
+
+    from dashboard.components import context
+    from dashboard.components.evidence import Studies
+    from dashboard.components.memory import Memory
+    from dashboard.sources.catalog import Catalog
+
+    app.server.config.update({context.KEY: Catalog(tmp_path), context.STUDIES: Studies(), context.MEMORY: Memory()})
+    make_run(tmp_path, "one", beta=0.1)
+    return app.server.test_client()

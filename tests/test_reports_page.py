@@ -43,7 +43,7 @@ def test_a_hostile_name_is_text_on_the_page_and_nothing_outside_is_asked_for(tmp
 
 def test_the_plotting_library_is_there_once_and_only_where_something_is_drawn(tmp_path, capsys):
     _, drawn, _ = run(capsys, write_export(tmp_path / "export.csv"), "--format", "html")
-    assert drawn.count("plotly.js v") == 1
+    assert drawn.count("plotly.js (cartesian - minified) v") == 1
     scored_run(tmp_path / "runs", "never")
     _, empty, _ = run(capsys, tmp_path / "runs", "--format", "html")
     assert "plotly" not in empty.lower() and len(empty) < 20_000

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, lru_cache
 
 import numpy as np
 
@@ -21,6 +21,9 @@ LEVEL, POWER = 0.05, 0.8
 """How often equal runs may be called different; how often the pairs that are asked for show the difference seen."""
 
 _ROUNDING = 1e-12
+
+_Scaled = tuple[tuple[str, str, Scores | None, float], ...]
+"""Runs in their order: id, name, scores, and the factor that brings their margins on one scale."""
 
 
 @dataclass(frozen=True)
@@ -46,7 +49,8 @@ class _Compared:
     `p_best` are adjusted over the comparisons with the best alone, which is enough to prove it the best.
     """
 
-    best: Run
+    best: str
+    best_name: str
     key: str
     scores: Mapping[str, Scores]
     test: str
@@ -56,26 +60,26 @@ class _Compared:
 
     @property
     def others(self) -> list[str]:
-        return [run for run in self.p if run != self.best.id]
+        return [run for run in self.p if run != self.best]
 
     @cached_property
     def alike(self) -> frozenset[str]:
         """The runs that cannot be told apart from the best, itself included."""
-        return frozenset({self.best.id, *(run for run in self.others if max(self.p[run], self.p_best[run]) > LEVEL)})
+        return frozenset({self.best, *(run for run in self.others if max(self.p[run], self.p_best[run]) > LEVEL)})
 
     @cached_property
     def known(self) -> Bools:
         """Which pairs of the best run have a finite margin, and so were compared, shape (n,)."""
-        return np.isfinite(self.scores[self.best.id].h)
+        return np.isfinite(self.scores[self.best].h)
 
     @property
     def prompts(self) -> Ints:
         """The prompt of each pair that was compared."""
-        return self.scores[self.best.id].prompts[self.known]
+        return self.scores[self.best].prompts[self.known]
 
     def values(self, run: str) -> Floats:
         """What the run got on each pair that was compared, in the order of the best run's; more is better."""
-        rows = paired.aligned(self.scores[self.best.id], self.scores[run])
+        rows = paired.aligned(self.scores[self.best], self.scores[run])
         scores = self.scores[run]
         got = scores.right if self.key == EVAL_ACCURACY else -common_beta.losses(scores.h, 1.0)
         return got[rows[1]][self.known] if rows else got
@@ -89,10 +93,17 @@ def from_pairs(best: Run, ranked: Sequence[Run], key: str, at: At, study: Study,
     however many runs there are (Gutmann and Maymin 1987, Annals of Statistics 15, 456-461; Hung and Fithian 2019,
     Annals of Statistics 47, 758-782, for independent runs; simulated here for runs on the same pairs).
     """
-    found = _compared(best, ranked, key, at, study, b)
+    scaled = _on_one_scale(ranked, key, at, study, b)
+    return _judged(best.id, tuple((run.id, run.name, *scaled.get(run.id, (None, 1.0))) for run in ranked), key)
+
+
+@lru_cache(maxsize=4)
+def _judged(best_id: str, ranked: _Scaled, key: str) -> Certainty | None:
+    """The answer from these scores: kept, for it takes a second of 1,000 runs, and pages ask again and again."""
+    found = _compared(best_id, ranked, key)
     if found is None:
         return None
-    names, others, compared = {run.id: run.name for run in ranked}, len(found.others), frozenset(found.p)
+    names, others, compared = {run: name for run, name, *_ in ranked}, len(found.others), frozenset(found.p)
     apart = len(ranked) - len(found.p)
     beside = f"; {apart} more not compared, without scores on these pairs" if apart else ""
     test = f"{found.test} on the same {found.known.sum():,} pairs, 95%"
@@ -107,35 +118,43 @@ def from_pairs(best: Run, ranked: Sequence[Run], key: str, at: At, study: Study,
         return Certainty(
             f"{sentence}.", found.alike, False, (*_detectable(found, alike, names), *_luck(found)), compared
         )
-    alone = frozenset({best.id})
+    alone = frozenset({best_id})
     if apart:
         sentence = not_proven(f"it is better than {each(others)}", f"{test}{beside}")
         return Certainty(f"{sentence}.", alone, False, _luck(found), compared)
     return Certainty(f"It is better than {each(others)} ({test}).", alone, True, _luck(found), compared)
 
 
-def _compared(best: Run, ranked: Sequence[Run], key: str, at: At, study: Study, b: float | None) -> _Compared | None:
+def _compared(best: str, ranked: _Scaled, key: str) -> _Compared | None:
     """The runs whose scores can be compared with the best run's by `key`, tested against it."""
-    scores = _on_one_scale(ranked, key, at, study, b)
-    if best.id not in scores:
+    scores = {
+        run: replace(own, chosen=scale * own.chosen, rejected=scale * own.rejected)
+        for run, _, own, scale in ranked
+        if own is not None
+    }
+    if best not in scores:
         return None
-    same = {run: own for run, own in scores.items() if paired.aligned(scores[best.id], own) is not None}
+    same = {run: own for run, own in scores.items() if paired.aligned(scores[best], own) is not None}
     measure: Measure = "accuracy" if key == EVAL_ACCURACY else "loss"
     b_of = None if measure == "accuracy" else 1.0
     matrix = ties.pairwise(same, measure, b_of)
-    if matrix is None or best.id not in matrix.ids or len(matrix.ids) < 2:
+    if matrix is None or best not in matrix.ids or len(matrix.ids) < 2:
         return None
-    row = matrix.ids.index(best.id)
+    row = matrix.ids.index(best)
     sign = 1 if key == EVAL_ACCURACY else -1
     lead = dict(zip(matrix.ids, (sign * matrix.difference[row]).tolist(), strict=True))
     p = dict(zip(matrix.ids, matrix.p[row].tolist(), strict=True))
-    others = [run for run in matrix.ids if run != best.id]
+    others = [run for run in matrix.ids if run != best]
     adjusted = paired.holm(np.delete(matrix.alone[row], row))
-    return _Compared(best, key, same, matrix.test, lead, p, dict(zip(others, adjusted.tolist(), strict=True)))
+    name = next(name for run, name, *_ in ranked if run == best)
+    p_best = dict(zip(others, adjusted.tolist(), strict=True))
+    return _Compared(best, name, key, same, matrix.test, lead, p, p_best)
 
 
-def _on_one_scale(ranked: Sequence[Run], key: str, at: At, study: Study, b: float | None) -> dict[str, Scores]:
-    """The runs' scores with margins scaled so that what ranks the runs is their accuracy, or their loss at b = 1."""
+def _on_one_scale(
+    ranked: Sequence[Run], key: str, at: At, study: Study, b: float | None
+) -> dict[str, tuple[Scores, float]]:
+    """The runs' scores, and by what to scale margins so that what ranks runs is their accuracy, or loss at b = 1."""
     if key == EVAL_LOSS and not comparability.loss_scale(ranked).comparable:
         return {}
     found = {}
@@ -143,7 +162,7 @@ def _on_one_scale(ranked: Sequence[Run], key: str, at: At, study: Study, b: floa
         scores = study[run.id].judged(at) if run.id in study else None
         scale = None if scores is None else _scale(run, scores, key, at, b)
         if scores is not None and scale is not None:
-            found[run.id] = replace(scores, chosen=scale * scores.chosen, rejected=scale * scores.rejected)
+            found[run.id] = (scores, scale)
     return found
 
 
@@ -171,7 +190,7 @@ def _needed(found: _Compared, alike: Sequence[str], names: Mapping[str, str]) ->
     As many as show the difference seen here with a power of 80%.
     """
     nearest = _nearest(found, alike)
-    off, n = found.values(found.best.id) - found.values(nearest), int(found.known.sum())
+    off, n = found.values(found.best) - found.values(nearest), int(found.known.sum())
     if abs(found.lead[nearest]) < _ROUNDING:
         return f"; on these pairs {names[nearest]} is exactly as good"
     need = _pairs_for_accuracy if found.key == EVAL_ACCURACY else _pairs_for_mean
@@ -210,10 +229,10 @@ def _least_mean(off: Floats, prompts: Ints) -> float:
 def _detectable(found: _Compared, alike: Sequence[str], names: Mapping[str, str]) -> tuple[str, ...]:
     """The smallest difference that these pairs show between the best and the nearest of those alike."""
     nearest = _nearest(found, alike)
-    off, n = found.values(found.best.id) - found.values(nearest), int(found.known.sum())
+    off, n = found.values(found.best) - found.values(nearest), int(found.known.sum())
     if not off.any():
         return ()
-    beside = f"between {found.best.name} and {names[nearest]}, on these {n:,} pairs"
+    beside = f"between {found.best_name} and {names[nearest]}, on these {n:,} pairs"
     if found.key != EVAL_ACCURACY:
         return (_shown(beside, f"a true difference of {numbers.metric(_least_mean(off, found.prompts))} or more"),)
     pairs = round(n / _design(off, found.prompts))
@@ -222,16 +241,16 @@ def _detectable(found: _Compared, alike: Sequence[str], names: Mapping[str, str]
 
 def _luck(found: _Compared) -> tuple[str, ...]:
     """What the best owes to having been picked by these very pairs."""
-    runs = [found.best.id, *found.others]
+    runs = [found.best, *found.others]
     picked = best_of.best_of({run: found.values(run) for run in runs}, found.prompts)
-    if picked is None or picked.best != found.best.id or picked.optimism <= 0:
+    if picked is None or picked.best != found.best or picked.optimism <= 0:
         return ()
     label = numbers.label(found.key)
     value = numbers.percent(picked.corrected) if found.key == EVAL_ACCURACY else numbers.metric(-picked.corrected)
     return (
-        f"{found.best.name} was picked as the best of {len(runs)} by these very pairs, which flatters it: on new pairs "
+        f"{found.best_name} was picked as the best of {len(runs)} by these very pairs, which flatters it: on new pairs "
         f"its {label} is to be expected near {value}, and it would be picked again with a chance of "
-        f"{picked.chance[found.best.id]:.0%}.",
+        f"{picked.chance[found.best]:.0%}.",
     )
 
 

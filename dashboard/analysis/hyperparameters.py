@@ -74,13 +74,14 @@ def varying(runs: Iterable[Run], most: int = 8) -> tuple[str, ...]:
     values: dict[str, set[str]] = {}
     for run in runs:
         for key, value in run.config.items():
-            if value is not None and _is_parameter(key) and not isinstance(value, dict):
+            if value is not None and is_parameter(key) and not isinstance(value, dict):
                 values.setdefault(key, set()).add(text(value))
     differing = [key for key, seen in values.items() if len(seen) > 1]
     return tuple(sorted(differing, key=_order)[:most])
 
 
-def _is_parameter(key: str) -> bool:
+def is_parameter(key: str) -> bool:
+    """Whether a configuration key is an argument of training: no name, path, identifier, cadence or logged metric."""
     if key in _MIXED_UP:
         return True
     kept_apart = key.lower() in _NEVER | _CADENCE or key.lower().endswith(_BOOKKEEPING)

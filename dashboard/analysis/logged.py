@@ -90,7 +90,7 @@ def has_reference(evidence: Evidence) -> bool:
 
     ORPO, CPO and SimPO log rewards of the policy alone, and the loss of a language model beside them.
     """
-    names = {key.rpartition("/")[2] for key in (*evidence.run.metrics, *evidence.history)}
+    names = {key.rpartition("/")[2] for key in evidence.logged}
     return "accuracies" in names and names.isdisjoint(REFERENCE_FREE)
 
 

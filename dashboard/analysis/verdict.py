@@ -16,12 +16,16 @@ from dashboard.analysis import (
     seeds,
     significance,
 )
+from dashboard.analysis.common_scale import EVAL_CALIBRATED, EVAL_COMMON
 from dashboard.analysis.comparability import EvaluationSet
 from dashboard.analysis.ranking import EVAL_ACCURACY, EVAL_LOSS, At
 from dashboard.analysis.significance import Proportion
 from dashboard.analysis.study import Evidence, Study
 from training.record.intervals import Interval
 from training.record.schema import Run
+
+_ACROSS = frozenset({EVAL_COMMON, EVAL_CALIBRATED})
+"""Losses that are on one scale whatever beta a run was trained with."""
 
 
 @dataclass(frozen=True)
@@ -102,20 +106,20 @@ def _headline(best: Run, runs: Sequence[Run], key: str, at: At, interval: Interv
 
 def _scale(runs: Sequence[Run], key: str) -> str:
     scale = comparability.loss_scale(runs)
-    if scale.comparable:
+    if scale.comparable or key in _ACROSS:
         return ""
     consequence = (
         "ranked by raw loss because you asked for it, but the order says little"
         if key == EVAL_LOSS
-        else "runs are ranked by reward accuracy, and the raw loss is shown for information"
+        else f"runs are ranked by {numbers.label(key)}, and the raw loss is shown for information"
     )
     return f"{scale.reason[0].upper()}{scale.reason[1:]}: eval loss is not comparable; {consequence}."
 
 
 def _untrained(runs: Sequence[Evidence], at: At) -> str:
     loss = {one.run.id: ranking.evaluation(one.run, at).get(EVAL_LOSS) for one in runs}
-    known = [one.run for one in runs if logged.untrained(one) is not None]
-    worse = [run for run in known if comparability.worse_than_untrained(run, loss[run.id])]
+    above = [one for one in runs if comparability.worse_than_untrained(one.run, loss[one.run.id])]
+    worse = [one.run for one in above if logged.untrained(one) is not None]
     if not worse:
         return ""
     verb = "run has" if len(worse) == 1 else "runs have"

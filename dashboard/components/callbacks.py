@@ -1,6 +1,6 @@
 """Dash's callback decorators with types: what they decorate stays a plain function that a test can call."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
 import dash
@@ -21,13 +21,13 @@ def callback(*dependencies: Any, **options: Any) -> Callable[[Function], Functio
     return decorate
 
 
-def new_data(figure: go.Figure) -> dash.Patch:
+def new_data(figure: go.Figure | Mapping[str, Any]) -> dash.Patch:
     """The figure's data and lines, for a graph that keeps its axes: a user's zoom survives.
 
     `uirevision` cannot do it: dcc.Graph of Dash 4.4 writes the zoom into its own figure, so plotly.js takes it for
     the app's wish and lets the next whole figure overwrite it.
     """
-    patch, content = dash.Patch(), figure.to_dict()
+    patch, content = dash.Patch(), figure.to_dict() if isinstance(figure, go.Figure) else figure
     patch["data"] = content["data"]
     for part in ("shapes", "annotations"):
         patch["layout"][part] = content["layout"].get(part, [])

@@ -1,10 +1,16 @@
-"""Pieces of every page: cards, segmented controls, empty states, notices."""
+"""Pieces of every page: cards, segmented controls, tiles, badges, empty states, notices."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
+from urllib.parse import quote
 
 import dash_bootstrap_components as dbc
-from dash import html
+from dash import dcc, html
+
+from dashboard.analysis.findings.finding import Finding
+from dashboard.figures import theme
+from training.record.metrics import describe
+from training.record.schema import Run
 
 
 def card(title: str, body: list[Any], aside: Any = None, **attributes: Any) -> html.Section:
@@ -35,7 +41,7 @@ def labelled(label: str, control: Any, role: str = "group") -> html.Div:
 
 
 def notice(text: str, kind: str = "info") -> html.Div:
-    """One sentence with a mark in front: kind is info, warning or bad."""
+    """One sentence with a mark in front: kind is info, good, warning or bad."""
     return html.Div([html.Span(className=f"mark mark-{kind}"), html.Span(text)], className=f"notice notice-{kind}")
 
 
@@ -44,6 +50,98 @@ def command(text: str) -> html.Code:
     return html.Code(text, className="command")
 
 
+def copyable(text: str, label: str = "Copy") -> html.Div:
+    """Text to be taken elsewhere, with a button that copies it (assets/clientside.js)."""
+    button = html.Button(label, className="btn btn-quiet copy-button", type="button")
+    return html.Div([html.Pre(text, className="copy-text", tabIndex=0), button], className="copyable")
+
+
 def empty(title: str, lines: list[Any], **attributes: Any) -> html.Div:
     """What a page shows when there is nothing to show: why, and what to do next."""
-    return html.Div([html.H2(title), *[html.P(line) for line in lines]], className="empty", **attributes)
+    class_name = attributes.pop("className", "empty")
+    return html.Div([html.H2(title), *[html.P(line) for line in lines]], className=class_name, **attributes)
+
+
+def folded(summary: str, *body: Any, **attributes: Any) -> html.Details:
+    """What only some want to read, behind one line."""
+    class_name = f"more {attributes.pop('className', '')}".strip()
+    return html.Details([html.Summary(summary), *body], className=class_name, **attributes)
+
+
+def help_mark(text: str) -> html.Span:
+    """A question mark that explains itself under the pointer, on focus, and to a screen reader."""
+    return html.Span("?", className="help", tabIndex=0, role="note", **{"aria-label": text, "data-tip": text})
+
+
+def metric_help(*names: str) -> html.Span:
+    """The explanation of metrics (keys with or without their split), from the record's own words."""
+    return help_mark(" ".join(describe(name).meaning for name in names))
+
+
+def swatch(slot: int) -> html.Span:
+    """The colour and marker of the run at this position of the palette."""
+    style = {"background": theme.colour(slot)}
+    return html.Span(className=f"swatch swatch-{theme.symbol(slot)}", style=style, **{"aria-hidden": "true"})
+
+
+def run_path(run_id: str) -> str:
+    """Where the page of a run is."""
+    return f"/run/{quote(run_id, safe='')}"
+
+
+def run_link(run: Run, slot: int) -> dcc.Link:
+    """A run by colour and name, leading to its page."""
+    name = html.Span(run.name, className="run-label")
+    return dcc.Link([swatch(slot), name], href=run_path(run.id), className="run-name run-link", title=run.name)
+
+
+def badge(text: str, kind: str = "info", tip: str = "") -> html.Span:
+    """A short word in a coloured pill: kind is info, good, warning, bad or plain."""
+    return html.Span(text, className=f"badge-pill badge-{kind}", **({"title": tip} if tip else {}))
+
+
+def finding_list(findings: Sequence[Finding]) -> html.Ul:
+    """Findings as sentences, the gravest first, each with the source of its rule under the pointer."""
+    rows = [
+        html.Li([html.Span(className=f"mark mark-{f.severity}"), html.Span(f.sentence, title=f.source)])
+        for f in findings
+    ]
+    return html.Ul(rows, className="finding-list")
+
+
+def tile(label: str, value: str, hint: str = "", tip: str = "") -> html.Div:
+    """One figure under its name, with a word on it."""
+    head = html.Div([label, *([help_mark(tip)] if tip else [])], className="tile-label")
+    rest = [html.Div(hint, className="tile-hint")] if hint else []
+    return html.Div([head, html.Div(value, className="tile-value"), *rest], className="tile")
+
+
+def tiles(*found: html.Div) -> html.Div:
+    """Tiles in a row."""
+    return html.Div(list(found), className="tiles")
+
+
+def table(head: Sequence[Any], rows: Sequence[Sequence[Any]], label: str, numeric: Sequence[int] = ()) -> html.Div:
+    """A plain table that scrolls sideways by itself where it is too wide; `numeric` columns stand on the right."""
+    right = {"className": "number"}
+
+    def cells(tag: Any, row: Sequence[Any]) -> list[Any]:
+        return [tag(cell, **(right if place in numeric else {})) for place, cell in enumerate(row)]
+
+    body = html.Table(
+        [html.Thead(html.Tr(cells(html.Th, head))), html.Tbody([html.Tr(cells(html.Td, r)) for r in rows])]
+    )
+    return html.Div(body, className="plain-table", tabIndex=0, role="region", **{"aria-label": label})
+
+
+def chart(graph_id: str, figure: Any, height: int, summary: str, **options: Any) -> html.Figure:
+    """A chart of fixed height in pixels; `summary` says in words what it shows, for those who cannot see it."""
+    config = {**theme.CONFIG, **options.pop("config", {})}
+    graph = dcc.Graph(id=graph_id, figure=figure, config=config, style={"height": f"{height}px"}, **options)
+    caption = html.Figcaption(summary, id=f"{graph_id}-summary", className="visually-hidden")
+    return html.Figure([graph, caption], className="chart")
+
+
+def skeleton(height: int) -> html.Div:
+    """The place of something that is on its way, as tall as it will be, in pixels."""
+    return html.Div(className="skeleton", style={"height": f"{height}px"}, **{"aria-hidden": "true"})

@@ -1,11 +1,12 @@
 """What a browser sends is hostile: values from links and callbacks, brought to what a page can use."""
 
+import math
 from collections.abc import Sequence
 from typing import Any, TypeVar
 from urllib.parse import unquote
 
-MOST_IDS = 20
-_LONGEST = 8_000
+MOST_IDS = 200
+_LONGEST = 32_000
 
 Choice = TypeVar("Choice", bound=str)
 
@@ -30,6 +31,15 @@ def fraction(value: Any, most: float) -> float:
     except (ValueError, OverflowError):
         return 0.0
     return min(max(number, 0.0), most) if number == number else 0.0
+
+
+def number(value: Any, low: float, high: float) -> float | None:
+    """A finite number, brought into [low, high]; None for anything else."""
+    try:
+        found = float(value if isinstance(value, int | float) else one(value))
+    except (ValueError, OverflowError):
+        return None
+    return min(max(found, low), high) if math.isfinite(found) else None
 
 
 def ids(value: Any, most: int = MOST_IDS) -> list[str]:

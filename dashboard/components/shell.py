@@ -7,13 +7,13 @@ import dash
 import dash_bootstrap_components as dbc
 from dash import Input, Output, State, dcc, html
 
-from dashboard.components import errors
+from dashboard.components import errors, report_route
 from dashboard.components.callbacks import clientside
+from dashboard.components.imports import drawer as import_drawer
+from dashboard.components.stores import LIVE, SELECTION
 
 POLL = 2_000
 """Milliseconds between two looks for news."""
-
-LIVE, SELECTION = "live", "selection"
 
 
 def layout(pages: Sequence[Any]) -> html.Div:
@@ -27,6 +27,8 @@ def layout(pages: Sequence[Any]) -> html.Div:
                     dcc.Link([html.Span(className="brand-mark"), "Prefscope"], href="/", className="brand"),
                     dbc.Nav(links, pills=True, class_name="main-nav"),
                     html.Span("offline, retrying", id="offline", className="offline", role="status"),
+                    report_route.button(),
+                    import_drawer.button(),
                     html.Button(
                         id="theme-toggle",
                         className="icon-button",
@@ -37,6 +39,7 @@ def layout(pages: Sequence[Any]) -> html.Div:
                 className="top-bar",
             ),
             html.Main(dash.page_container, id="content"),
+            import_drawer.drawer(),
             errors.toast(),
             dcc.Interval(id="tick", interval=POLL),
             dcc.Store(id=LIVE),

@@ -17,7 +17,7 @@ from dashboard.reports.content import Content, Line
 from dashboard.reports.judging import Judged
 from dashboard.reports.moments import Moment
 from dashboard.sources import reading
-from dashboard.sources.imported import Corrections
+from dashboard.sources.imported import Corrections, Imported
 from dashboard.studies import study_of
 from training.record.schema import Run
 
@@ -42,7 +42,18 @@ def build(
 
     Raises SourceError, one sentence, if nothing can be read, or cannot be ordered or compared as asked.
     """
-    seen = moments.seen_at(reading.read(paths, told), moment)
+    sources = tuple(dict.fromkeys(map(_source, paths)))
+    return of(reading.read(paths, told), sources, sort, moment, b)
+
+
+def of(
+    found: Imported, sources: tuple[str, ...], sort: str | None = None, moment: Moment = "best", b: float | None = None
+) -> Report:
+    """The report on runs that were read; `sources` are the names of what they were read from.
+
+    Raises SourceError, one sentence, if they cannot be ordered or compared as asked.
+    """
+    seen = moments.seen_at(found, moment)
     at, study = seen.at, study_of(seen.found)
     b = common_scale.recorded_beta(study) if b is None else b
     study = common_scale.with_common_scale(study, b)
@@ -58,7 +69,7 @@ def build(
     first, key = judged[0], sort or judged[0].key
     lines = _lines(judged, loss_groups, key, at, study)
     content = Content(
-        sources=tuple(dict.fromkeys(map(_source, paths))),
+        sources=sources,
         notes=(*seen.notes, *judging.unscored(study, b), *judging.told(judged, sort), *seen.found.notes),
         lines=lines,
         findings=tuple(checks.findings(study, at, known)),

@@ -11,14 +11,16 @@ import plotly.graph_objects as go
 from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 from plotly.io import to_html
-from plotly.offline import get_plotlyjs
 
+from dashboard.analysis import comparability, ranking
 from dashboard.analysis.numbers import visible
-from dashboard.analysis.ranking import EVAL_ACCURACY
+from dashboard.analysis.ranking import EVAL_ACCURACY, EVAL_LOSS
 from dashboard.analysis.study import Study
 from dashboard.figures import intervals, scatter, theme
-from dashboard.figures.curves import PANELS, Curve, Split, View, panel_figure
+from dashboard.figures.curves import panel_figure
+from dashboard.figures.curves_view import PANELS, Curve, Panel, Split, View
 from dashboard.figures.intervals import Bar
+from dashboard.figures.scatter import Point
 from dashboard.reports import columns
 from dashboard.reports.content import Content, parts
 from training.record.schema import History, Run
@@ -33,8 +35,8 @@ _POINTS = len(theme.PALETTE) * len(theme.SYMBOLS)
 _NAMED = 48
 """Letters of a name beside a chart."""
 
-_CONFIG = {**theme.CONFIG, "typesetMath": False}
-"""A name with $ in it is no formula."""
+_NEAR = 0.6
+"""Share of the untrained loss that a run must reach for that loss to be drawn: a far line would flatten the rest."""
 
 _MARKS = dict(zip(theme.SYMBOLS, "●■◆▲✖★", strict=True))
 _PAIRS: Mapping[Split, str] = {"eval": "evaluation", "train": "training"}
@@ -73,7 +75,7 @@ def render(content: Content, study: Study) -> str:
         two_lines=any(len(chart["lines"]) > 1 for chart in curves),
         pointed=_marked(runs, _POINTS),
         followed=_marked(runs, _CURVES),
-        plotly=get_plotlyjs(),
+        plotly=theme.PLOTLYJS.read_text(encoding="utf-8"),
     )
 
 
@@ -125,16 +127,28 @@ def _summaries(content: Content) -> list[Mapping[str, Any]]:
 
 def _scatter(runs: Sequence[Run], content: Content) -> list[Mapping[str, Any]]:
     """Loss against accuracy, of the runs that have a mark of their own, if there are several."""
-    figure = scatter.loss_against_accuracy(runs, content.at, {run.id: place for place, run in enumerate(runs)})
+    points = [
+        Point(run.id, run.name, place, loss, accuracy, None, line.interval, ranking.eligible(line.run, content.at))
+        for place, (run, line) in enumerate(zip(runs, content.lines, strict=False))
+        if (loss := ranking.finite(line.metrics.get(EVAL_LOSS))) is not None
+        and (accuracy := ranking.finite(line.metrics.get(EVAL_ACCURACY))) is not None
+    ]
+    if len(points) < 2:
+        return []
+    before = {comparability.untrained_loss(line.run) for line in content.lines[: len(runs)]}
+    untrained = before.pop() if len(before) == 1 else None
+    seen = untrained is not None and max(point.loss for point in points) > _NEAR * untrained
+    figure = go.Figure(scatter.loss_against_accuracy(points, "eval loss", (), untrained if seen else None))
     figure.update_traces(cliponaxis=False)
-    return [_chart("Eval loss against reward accuracy", figure)] if len(figure.data) > 1 else []
+    return [_chart("Eval loss against reward accuracy", figure)]
 
 
 def _curves(runs: Sequence[Run], histories: Sequence[History]) -> tuple[list[dict[str, Any]], Split]:
     """The metrics of the first runs over training; of the training pairs where there is no curve of an evaluation."""
     drawn = [Curve(run, history, place) for place, (run, history) in enumerate(zip(runs, histories, strict=False))]
     for split in _PAIRS:
-        figures = [(panel, panel_figure(panel, drawn, View(split))) for panel in PANELS]
+        own = [panel for panel in PANELS if any(_logged(curve.history, split, panel) for curve in drawn)]
+        figures = [(panel, panel_figure(panel, drawn, View(split))) for panel in own]
         found = [
             _chart(panel.title, figure) | {"lines": panel.metrics}
             for panel, figure in figures
@@ -145,9 +159,14 @@ def _curves(runs: Sequence[Run], histories: Sequence[History]) -> tuple[list[dic
     return [], "eval"
 
 
+def _logged(history: History, split: Split, panel: Panel) -> bool:
+    """Whether the run has a curve of one of the panel's metrics on this split."""
+    return any(len(history.get(f"{split}/{metric}", ())) > 0 for metric in panel.metrics)
+
+
 def _chart(title: str, figure: go.Figure) -> dict[str, Any]:
     if figure.layout.height is None:
         figure.update_layout(height=360)
     figure.update_yaxes(automargin="left")  # on all sides, plotly may move the axes for ever: a label at the corner
-    drawn = to_html(figure, config=_CONFIG, include_plotlyjs=False, full_html=False)
+    drawn = to_html(figure, config=theme.CONFIG, include_plotlyjs=False, full_html=False)
     return {"title": title, "html": drawn, "height": figure.layout.height}
