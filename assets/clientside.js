@@ -57,7 +57,9 @@
             return keep();
         },
 
-        poll: async (_, known) => {
+        // Not at once: the page has just been made of what there is.
+        poll: async (tick, known) => {
+            if (!tick) return keep();
             const offline = document.getElementById('offline');
             try {
                 const answer = await fetch('/api/version', {cache: 'no-store'});
@@ -82,6 +84,17 @@
 
         select: (ids, known) => same(ids || [], known || []) ? keep() : ids || [],
     });
+
+    // Sets a component's data only while Dash has it: for some 50 ms after a page was left its elements are still there,
+    // but Dash has let go of its components and set_props throws.
+    prefscope.send = (id, data) => {
+        try {
+            if (!window.dash_component_api.getLayout(id).props) return;
+        } catch {
+            return;
+        }
+        window.dash_clientside.set_props(id, {data});
+    };
 
     // The report on what the page's address names; a problem is told where errors are told.
     document.addEventListener('click', async (event) => {

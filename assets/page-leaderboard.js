@@ -3,10 +3,7 @@
     const clientside = window.dash_clientside = window.dash_clientside || {};
     const prefscope = clientside.prefscope = clientside.prefscope || {};
     const keep = () => clientside.no_update;
-    // Only while the page is there: Dash knows no other components than those in its layout.
-    const send = (name, value) => {
-        if (document.getElementById('run-table')) clientside.set_props('leaderboard-' + name, {data: value});
-    };
+    const send = (name, value) => prefscope.send('leaderboard-' + name, value);
     const COLOURS = ['#0072B2', '#E69F00', '#009E73', '#CC79A7', '#D55E00', '#56B4E9'];
     const SYMBOLS = ['circle', 'square', 'diamond', 'triangle-up', 'x', 'star'];
     const STORED = 'leaderboard-columns', NARROW = 640, MOST_CURVES = 60;
@@ -63,7 +60,7 @@
         const [n, mean, sd, low, high] = found;
         if (n < 2) return {main: show(mean), sub: '1 run'};
         const off = show === percent ? fixed(100 * sd, 1) + ' points' : show(sd);
-        const sure = low === undefined ? '. They differ by more than their seeds: how far they spread, not how sure the mean is'
+        const sure = low === undefined ? '. They are not known to differ by their seeds alone: how far they spread, not how sure the mean is'
             : '; 95% interval of the mean over seeds ' + show(low) + ' to ' + show(high) + ' (Student)';
         return {main: show(mean), sub: '± ' + off, tip: 'Mean of ' + n + ' runs ' + show(mean) + ', standard deviation ' + off + sure, low, high};
     };
@@ -141,7 +138,11 @@
         shown.title = found.tip || '';
         return shown;
     };
-    const value = (show, field) => (row, own) => row.stats ? (row.stats[field] ? groupValue(row, field, show) : '') : show(own, row);
+    const value = (show, field) => (row, own) => {
+        if (!row.stats) return show(own, row);
+        if (field === 'set') return show(row.set);
+        return row.stats[field] ? groupValue(row, field, show) : '';
+    };
     const line = (points) => {
         const space = 'http://www.w3.org/2000/svg', levels = '0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz';
         const picture = document.createElementNS(space, 'svg');

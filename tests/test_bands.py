@@ -59,3 +59,15 @@ def test_fewer_than_three_runs_are_no_crowd_and_no_more_points_are_made_than_ask
     assert bands.of_crowd(runs[:2], 400) is None
     assert len(bands.of_crowd(runs, 400).x) == 400
     assert bands.of_crowd([points([1], [math.nan])] * 5, 400) is None
+
+
+def test_a_step_that_one_seed_has_twice_is_no_common_step():
+    """Of steps 5, 5, 10 and 10, 20 only 10 is common: there 3 and 5 have the mean 4."""
+    band = bands.of_seeds([points([5, 5, 10], [1, 2, 3]), points([10, 20], [5, 6])])
+    assert (band.x.tolist(), band.middle.tolist()) == ([10], [4])
+
+
+def test_a_clock_that_was_set_back_leaves_the_crowd_its_values():
+    """At x = 1 and 2 the runs have 2 and 3, though x = 3 was logged before."""
+    band = bands.of_crowd([points([0, 1, 2, 3], [0, 1, 2, 3], [0, 3, 1, 2])] * 3, 400)
+    assert (band.x.tolist(), band.middle.tolist()) == ([0, 1, 2, 3], [0, 2, 3, 1])

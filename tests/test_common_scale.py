@@ -8,8 +8,9 @@ from scored import scored
 from verdicts import run, with_scores
 
 from dashboard.analysis import common_beta
-from dashboard.analysis.common_scale import EVAL_CALIBRATED, EVAL_COMMON, recorded_beta, with_common_scale
+from dashboard.analysis.common_scale import EVAL_CALIBRATED, EVAL_COMMON, recorded_beta, usual_beta, with_common_scale
 from dashboard.analysis.study import Evidence, study
+from training.record.schema import Run
 
 H = np.random.default_rng(0).normal(8, 14, 200)
 
@@ -81,3 +82,14 @@ def test_the_recorded_beta_is_known_where_all_runs_that_have_one_agree():
     assert recorded_beta(study([recorded("a", 0.1), recorded("b", None)])) is None
     assert recorded_beta(study([Evidence(run("a", config={"common_beta": 0.1}))])) is None
     assert all(recorded_beta(study([recorded("a", odd)])) is None for odd in ("nan", 0.0, -0.1, 1e300))
+
+
+@pytest.mark.parametrize(
+    ("betas", "usual"),
+    [((0.1, 0.5, 0.5), 0.5), ((0.5, 0.1), 0.1), ((None, None), 0.1), ((0.0, 1e9, 0.3), 0.3), ((), 0.1)],
+)
+def test_the_usual_beta_is_the_most_frequent_of_those_that_runs_state(betas, usual):
+    """Of equally frequent ones the smallest; none at which a loss cannot be told from ln 2; TRL's 0.1 without any."""
+    stated = [{} if beta is None else {"beta": beta} for beta in betas]
+    runs = [Run(f"{n}", f"{n}", "runs", "finished", config) for n, config in enumerate(stated)]
+    assert usual_beta(study(Evidence(run) for run in runs)) == usual

@@ -54,6 +54,13 @@ def test_runs_that_share_a_setting_have_a_spread_and_no_interval():
     assert found.interval is None
 
 
+def test_repeats_whose_seed_is_not_stated_have_no_interval():
+    """They may be one seed run twice, which says nothing of other seeds."""
+    (group,) = grouping.groups([run("a", 0.4, beta=0.1), run("b", 0.5, beta=0.1)], "seed")
+    assert len(group.runs) == 2
+    assert grouping.measured(group, EVAL_LOSS, "last").interval is None
+
+
 def test_losses_on_several_scales_have_no_mean():
     """Losses of beta 0.1 and 0.5 are two functions; their accuracies are on one scale."""
     runs = [replace(run("a", 0.4, beta=0.1), sweep="s"), replace(run("b", 0.6, beta=0.5), sweep="s")]

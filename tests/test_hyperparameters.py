@@ -1,9 +1,12 @@
 """Which hyper-parameters vary, on which scale, and what one configuration is."""
 
 import math
+from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from dashboard.analysis.hyperparameters import (
     EFFECTIVE_BATCH,
@@ -96,3 +99,22 @@ def test_truth_values_and_texts_are_categories_and_a_name_of_each_run_is_no_para
 def test_values_and_keys_as_words():
     assert text(["sigmoid", 0.10]) == "sigmoid+0.1"
     assert words("learning_rate") == "learning rate"
+
+
+_VALUES = st.one_of(
+    st.none(),
+    st.booleans(),
+    st.integers(-2, 2),
+    st.floats(),
+    st.text(max_size=2),
+    st.lists(st.booleans() | st.floats()),
+)
+
+
+@given(st.lists(st.dictionaries(st.sampled_from(["beta", "seed", "output_dir", "rank", "extra"]), _VALUES), max_size=6))
+def test_what_varies_is_told_by_the_text_of_the_values(configs: list[dict[str, Any]]) -> None:
+    """The plain formula: a key varies if its values, each written as text, are not all the same; output_dir never."""
+    keys = ("beta", "extra", "rank", "seed")
+    texts = {key: {text(one[key]) for one in configs if one.get(key) is not None} for key in keys}
+    runs = [run(f"r{place}", **config) for place, config in enumerate(configs)]
+    assert list(varying(runs)) == [key for key, found in texts.items() if len(found) > 1]

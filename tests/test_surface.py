@@ -138,3 +138,15 @@ def test_the_line_of_an_effect_is_least_squares_with_the_band_of_its_mean():
 
 def test_no_line_is_drawn_of_what_is_not_proven():
     assert lined(ten(0.0, 0.02), "learning_rate") is None
+
+
+def test_the_band_of_a_strong_effect_covers_its_line():
+    """0.1 a decade, noise of 0.005: always proven. Of 200 samples 95% are 190, with a standard deviation of 3.1."""
+    rng, inside = np.random.default_rng(8), np.zeros(25)
+    for _ in range(200):
+        noise = rng.normal(0, 0.005, 8)
+        runs = [run(0.6 + 0.1 * n / 4 + e, learning_rate=10 ** (-6 + n / 4), seed=n) for n, e in enumerate(noise)]
+        found = lined(runs, "learning_rate")
+        truth = 0.6 + 0.1 * (np.log10(found.x) + 6)
+        inside += (found.low <= truth) & (truth <= found.high)
+    assert 180 <= inside[[0, 12, 24]].min() <= inside[[0, 12, 24]].max() <= 199

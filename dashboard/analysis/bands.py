@@ -43,7 +43,7 @@ def of_seeds(runs: Sequence[Points]) -> Band | None:
     steps = runs[0].steps
     for run in runs[1:]:
         if not np.array_equal(steps, run.steps):
-            steps = np.intersect1d(steps, run.steps, assume_unique=True)
+            steps = np.intersect1d(steps, run.steps)
     if not len(steps):
         return None
     places = [np.searchsorted(run.steps, steps) for run in runs]
@@ -59,7 +59,7 @@ def of_crowd(runs: Sequence[Points], most: int) -> Band | None:
     Between two logged points a run's value lies on the line between them; it has none beyond its ends. None where
     there are fewer than FEWEST runs with values; a gap where fewer have come.
     """
-    known = [(run.x[good], run.y[good]) for run in runs if (good := np.isfinite(run.x) & np.isfinite(run.y)).any()]
+    known = [(run.x[good], run.y[good]) for run in runs if len(good := _rising(run))]
     if len(known) < FEWEST:
         return None
     x = np.unique(np.concatenate([at for at, _ in known]))
@@ -71,3 +71,9 @@ def of_crowd(runs: Sequence[Points], most: int) -> Band | None:
     if enough.any():
         low[enough], middle[enough], high[enough] = np.nanquantile(values[:, enough], QUANTILES, axis=0)
     return Band(x, low, middle, high, len(known))
+
+
+def _rising(run: Points) -> Ints:
+    """The places of what is finite, by rising x: a clock that was set back leaves times out of order."""
+    good: Ints = np.flatnonzero(np.isfinite(run.x) & np.isfinite(run.y))
+    return good[np.argsort(run.x[good], kind="stable")]

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from dashboard.analysis import common_beta
+from dashboard.analysis import common_beta, comparability
 from dashboard.analysis.study import Evidence, Scores, Study
 from training.record.history import number
 from training.record.metrics import CALIBRATED_LOSS, COMMON_BETA_LOSS
@@ -13,6 +13,9 @@ from training.record.schema import Run
 
 LEAST, MOST = 1e-6, 1e4
 """Betas at which a loss can be told from ln 2, and squares of losses be computed."""
+
+USUAL_BETA = 0.1
+"""TRL's default."""
 
 EVAL_COMMON, EVAL_CALIBRATED = f"eval/{COMMON_BETA_LOSS}", f"eval/{CALIBRATED_LOSS}"
 
@@ -22,6 +25,19 @@ def recorded_beta(study: Study) -> float | None:
     found = {_own_beta(evidence.run) for evidence in study.values() if _has_common(evidence.run)}
     (b,) = found if len(found) == 1 else (None,)
     return b if b is not None and LEAST <= b <= MOST else None
+
+
+def usual_beta(study: Study) -> float:
+    """The beta at which losses are compared unless a user names another: the recorded one, else the most frequent.
+
+    Of equally frequent ones the smallest; TRL's default where no run states a usable one.
+    """
+    recorded = recorded_beta(study)
+    if recorded is not None:
+        return recorded
+    stated = [comparability.beta(evidence.run.config) for evidence in study.values()]
+    usable = [b for b in stated if b is not None and LEAST <= b <= MOST]
+    return max(set(usable), key=lambda b: (usable.count(b), -b)) if usable else USUAL_BETA
 
 
 def with_common_scale(study: Study, b: float | None) -> Study:

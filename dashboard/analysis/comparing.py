@@ -3,7 +3,7 @@
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -23,6 +23,13 @@ LEVEL = 0.05
 
 UNPAIRED = "z test on means"
 EVAL_MARGIN = f"eval/{MARGIN}"
+
+
+class Comparable(NamedTuple):
+    """What may be compared: `comparability.accuracy_groups` and `comparability.loss_groups` of all runs."""
+
+    accuracy: tuple[Group, ...]
+    loss: tuple[Group, ...]
 
 
 @dataclass(frozen=True)
@@ -88,12 +95,14 @@ def settings(runs: Sequence[Run]) -> tuple[list[Setting], int]:
     return rows, len(keys) - len(rows)
 
 
-def differences(study: Study, runs: Sequence[str], baseline: str, at: At, b: float | None) -> list[Difference]:
+def differences(
+    study: Study, runs: Sequence[str], baseline: str, at: At, b: float | None, comparable: Comparable
+) -> list[Difference]:
     """Accuracy, loss, common-beta loss at `b` and margin of log-ratios of each other run against the baseline."""
     others = [run for run in runs if run != baseline]
     base = study[baseline]
-    together = _group_of(comparability.accuracy_groups(study), baseline)
-    same_loss = _group_of(comparability.loss_groups(study), baseline)
+    together = _group_of(comparable.accuracy, baseline)
+    same_loss = _group_of(comparable.loss, baseline)
     found: list[Difference] = []
     for key in (EVAL_ACCURACY, EVAL_LOSS, EVAL_COMMON, EVAL_MARGIN):
         if key == EVAL_COMMON and b is None:
@@ -167,8 +176,17 @@ def _per_pair(one: Evidence, scores: Scores, key: str, at: At, b: float | None) 
         return None if b is None else common_beta.losses(scores.h, b)
     if key == EVAL_LOSS:
         return logged.pair_losses(one.run, scores, logged.judged(one, EVAL_LOSS, at))
-    beta = comparability.beta(one.run.config)
-    return None if beta is None else beta * scores.h
+    return _margins(one, scores, at)
+
+
+def _margins(one: Evidence, scores: Scores, at: At) -> Floats | None:
+    """Per pair beta h; None where beta is unknown, or their mean is not the margin that was logged."""
+    beta, known = comparability.beta(one.run.config), logged.judged(one, EVAL_MARGIN, at)
+    if beta is None:
+        return None
+    found = beta * scores.h
+    agrees = known is None or abs(float(found.mean()) - known) <= logged.LOSS_ERROR * max(1.0, abs(known))
+    return found if agrees else None
 
 
 def from_means(blank: Difference, one: Run, base: Run, at: At) -> Difference:

@@ -21,7 +21,10 @@ _NOT_STATED = "not stated"
 
 @dataclass(frozen=True)
 class Group:
-    """Some runs under one name, in the order in which they were given; `seeds` if they differ by their seed alone."""
+    """Some runs under one name, in the order in which they were given.
+
+    `seeds` tells whether they are known to differ by their seed alone.
+    """
 
     name: str
     runs: tuple[Run, ...]
@@ -97,7 +100,7 @@ def _by_seed(runs: Sequence[Run]) -> tuple[Group, ...]:
     for run in runs:
         members = siblings.get(run.id, (run,))
         name = _configuration(members[0], keys) if len(members) > 1 else run.name
-        made.setdefault(members[0].id, Group(name, members, len(members) > 1))
+        made.setdefault(members[0].id, Group(name, members, len(members) > 1 and all(map(seeds.known, members))))
     return tuple(made.values())
 
 

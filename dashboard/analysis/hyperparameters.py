@@ -3,6 +3,7 @@
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -71,15 +72,21 @@ def varying(runs: Iterable[Run], most: int = 8) -> tuple[str, ...]:
     Names, paths, identifiers and logged metrics (`train/learning_rate`) are left out: they differ by definition. A key
     that a source does not give says nothing about its value, so it is compared only among the runs that have it.
     """
-    values: dict[str, set[str]] = {}
+    values: dict[str, dict[Any, str]] = {}
     for run in runs:
         for key, value in run.config.items():
-            if value is not None and is_parameter(key) and not isinstance(value, dict):
-                values.setdefault(key, set()).add(text(value))
-    differing = [key for key, seen in values.items() if len(seen) > 1]
+            if value is None or not is_parameter(key) or isinstance(value, dict):
+                continue
+            # Of many runs most have the same values: 1 and True are equal, but not written alike.
+            mark = (type(value), value) if isinstance(value, str | int | float) else repr(value)
+            seen = values.setdefault(key, {})
+            if mark not in seen:
+                seen[mark] = text(value)
+    differing = [key for key, seen in values.items() if len(set(seen.values())) > 1]
     return tuple(sorted(differing, key=_order)[:most])
 
 
+@lru_cache(maxsize=4096)
 def is_parameter(key: str) -> bool:
     """Whether a configuration key is an argument of training: no name, path, identifier, cadence or logged metric."""
     if key in _MIXED_UP:

@@ -140,7 +140,7 @@ def moves(evidence: Evidence) -> bool:
 
 def evaluations(evidence: Evidence) -> Points | None:
     """The evaluations with all four finite; without curves those of the best checkpoint and of the last metrics."""
-    curves = [evidence.history[key] for key in _KEYS if key in evidence.history]
+    curves = [curve for curve in map(evidence.history.get, _KEYS) if curve is not None]
     if len(curves) == len(_KEYS):
         at = [np.asarray(series.steps) for series in curves]
         rows = [np.asarray(series.values) for series in curves]

@@ -35,15 +35,13 @@ class Fit(NamedTuple):
 class Suspects:
     """`rows` of the pairs named, the most suspect first; `margin`, shape (n,), is the pooled margin that decides.
 
-    `share` is the estimated share of wrong labels among all pairs, `expected` the share of those named that the model
-    expects to be labelled right; both are None where no run could be used. `used` are the columns of the runs that
-    were pooled, `copies` and `broken` those of the runs that were not.
+    `share` is the estimated share of wrong labels among all pairs, None where no run could be used. `used` are the
+    columns of the runs that were pooled, `copies` and `broken` those of the runs that were not.
     """
 
     rows: Ints
     margin: Floats
     share: float | None
-    expected: float | None
     used: tuple[int, ...]
     copies: tuple[int, ...]
     broken: tuple[int, ...]
@@ -72,16 +70,15 @@ def suspects(h: Floats, level: float = LEVEL) -> Suspects:
     margin = pooled(h[:, used])
     known = np.flatnonzero(np.isfinite(margin))
     if not used or len(known) < FEWEST:
-        return Suspects(np.zeros(0, dtype=np.int64), margin, None, None, used, copies, broken)
+        return Suspects(np.zeros(0, dtype=np.int64), margin, None, used, copies, broken)
     found = fit(margin[known])
     right = 1 - flipped(margin[known], found)
     order = np.argsort(margin[known], kind="stable")
     mean = np.cumsum(right[order]) / np.arange(1, len(order) + 1)
     doubtful = np.minimum((mean <= level).sum(), (right[order] < 0.5).sum())
     named = int(doubtful) if found.ratio > _CHI_SQUARED else 0
-    expected = float(mean[named - 1]) if named else 0.0
     share = found.share if found.ratio > _CHI_SQUARED else 0.0
-    return Suspects(known[order[:named]], margin, share, expected, used, copies, broken)
+    return Suspects(known[order[:named]], margin, share, used, copies, broken)
 
 
 def pooled(h: Floats) -> Floats:

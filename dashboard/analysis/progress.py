@@ -77,7 +77,7 @@ def remaining(found: Pace, max_steps: int, now: float, confidence: float = CONFI
 
     The prediction interval for the sum of L further steps after S observed ones in k stretches: L r +- t(k - 1) sigma
     sqrt(L + L^2 / S); with stretches of one size that of the mean of m future observations from k past ones (Hahn and
-    Meeker 1991, Statistical Intervals, section 4.8). It takes the future to be like the last stretches. What is left is
+    Meeker 1991, Statistical Intervals, chapter 4). It takes the future to be like the last stretches. What is left is
     counted from the end of the last one, and the time since then taken off: from a step between two evaluations on,
     more evaluations are to come than the steps left have on average.
     """

@@ -92,7 +92,7 @@ def metrics(
     ]
     chart = []
     if rows:
-        figure = drawn.accuracy_differences(rows, names[baseline].name)
+        figure = drawn.accuracy_differences(rows)
         summary = "Differences in reward accuracy, with 95% intervals; the table below has the numbers."
         chart = [parts.chart("compare-differences", figure, drawn.height(len(rows)), summary)]
     chart += [html.P(words, className="chart-note") for words in _caveats(runs, at)]

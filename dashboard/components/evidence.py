@@ -81,6 +81,9 @@ class _LazyHistory(Mapping[str, Series]):
     def __getitem__(self, key: str) -> Series:
         return (self._evaluations() if key.startswith("eval/") else self._all())[key]
 
+    def __contains__(self, key: object) -> bool:
+        return key in (self._evaluations() if str(key).startswith("eval/") else self._all())
+
     def __iter__(self) -> Iterator[str]:
         return iter(self._all())
 
@@ -106,6 +109,8 @@ class _LazyScores(Mapping[int, Scores]):
         if step not in (0, self._run.best_step, self._run.step) and step not in self._steps:
             raise KeyError(step)
         path = scores_path(self._directory, step)
+        if stamps.stamp(path) is None:
+            raise KeyError(step)
         files = (path,) if self._pairs is None else (path, self._pairs)
         found = _held(self._held, files, lambda: scores_at(self._directory, self._run, step), kept_scores.size)
         if found is None:

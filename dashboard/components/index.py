@@ -1,7 +1,9 @@
 """The HTML that every page starts from: theme before styles, and only the scripts that a page needs."""
 
 import re
+from importlib import import_module
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 from dash import Dash
@@ -40,6 +42,7 @@ class App(Dash):  # type: ignore[misc]
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, index_string=_PAGE, **options)
         self.server.after_request(_kept)
+        Thread(target=import_module, args=("scipy.special",), name="imports", daemon=True).start()
 
     def interpolate_index(self, **parts: Any) -> str:
         """The page's HTML, without the scripts that nothing here uses."""

@@ -139,7 +139,12 @@ def chart(graph_id: str, figure: Any, height: int, summary: str, **options: Any)
     config = {**theme.CONFIG, **options.pop("config", {})}
     graph = dcc.Graph(id=graph_id, figure=figure, config=config, style={"height": f"{height}px"}, **options)
     caption = html.Figcaption(summary, id=f"{graph_id}-summary", className="visually-hidden")
-    return html.Figure([graph, caption], className="chart")
+    return html.Figure([graph, caption], className="chart", style=reserved(height))
+
+
+def reserved(height: int) -> dict[str, str]:
+    """The style that keeps the place of what the browser loads late, as tall as it will be, in pixels."""
+    return {"minHeight": f"{height}px"}
 
 
 def skeleton(height: int) -> html.Div:

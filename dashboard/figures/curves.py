@@ -117,7 +117,7 @@ def _trace(line: Line, x: Floats, y: Floats, most: int, view: View, many: bool) 
 
 
 def _words(one: Panel, line: Line, static: bool) -> dict[str, Any]:
-    """How a trace is known: by its name under plotly's pointer, or to assets/page-curves.js."""
+    """How a trace is known: by its name under plotly's pointer, or to assets/page-curves-*.js."""
     metric = describe(one.metrics[line.place])
     if static:
         name = {"name": theme.plain(f"{line.curve.run.name}: {metric.label}")}

@@ -24,7 +24,7 @@ def height(rows: int) -> int:
     return 84 + 34 * rows
 
 
-def accuracy_differences(rows: Sequence[Row], baseline: str) -> dict[str, Any]:
+def accuracy_differences(rows: Sequence[Row]) -> dict[str, Any]:
     """One line per run, in percentage points, the first on top."""
     traces = [_trace(place, row) for place, row in enumerate(rows)]
     ends = [0.0, *(row.difference for row in rows), *(end for row in rows for end in row.interval or ())]
@@ -32,7 +32,7 @@ def accuracy_differences(rows: Sequence[Row], baseline: str) -> dict[str, Any]:
     beside = max(1.0, 0.06 * (high - low))
     return theme.figure(
         traces,
-        f"reward accuracy, points above {theme.plain(short([baseline])[0])}",
+        "points of reward accuracy above the baseline",
         "",
         xaxis={"range": [low - beside, high + beside], "ticksuffix": "", "zeroline": False},
         yaxis={

@@ -1,4 +1,4 @@
-"""Parallel coordinates as data: assets/page-hyperparameters.js draws them, for plotly's need WebGL."""
+"""Parallel coordinates as data: assets/page-hyperparameters-lines.js draws them, for plotly's need WebGL."""
 
 import math
 from collections.abc import Mapping, Sequence

@@ -8,6 +8,7 @@ from dash import Input, Output, State, dcc, html
 from dash.exceptions import PreventUpdate
 
 from dashboard.analysis import common_scale, comparing
+from dashboard.analysis.comparing import Comparable
 from dashboard.analysis.ranking import At
 from dashboard.components import compare_parts, context, link, query, selection
 from dashboard.components import layout as parts
@@ -21,6 +22,7 @@ from dashboard.sources.catalog import Snapshot
 PATH, NAME = "/compare", "Compare"
 
 ATS: dict[At, str] = {"best": "Best checkpoint", "last": "Last evaluation"}
+
 PARAMETERS = (
     Parameter("runs", "compare-runs", default=[]),
     Parameter("base", "compare-base"),
@@ -81,14 +83,19 @@ def _content(snapshot: Snapshot, chosen: Sequence[str], baseline: str | None, at
         lines = ["Choose two to six above, or tick them on the Leaderboard and press Compare there.", leaderboard]
         return [parts.empty("Choose runs to compare", lines)]
     study = context.study(snapshot)
-    b = common_scale.recorded_beta(study)
-    found = comparing.differences(study, chosen, baseline, at, 0.1 if b is None else b)
+    beta = common_scale.usual_beta(study)
+    groups = Comparable(context.accuracy_groups(snapshot), context.loss_groups(snapshot))
+    found = context.cached(
+        snapshot,
+        lambda: comparing.differences(study, chosen, baseline, at, beta, groups),
+        *("compare", tuple(chosen), baseline, at),
+    )
     runs = [snapshot.runs[run] for run in chosen]
     slots = catalog().colours(snapshot.runs)
     rows, same = comparing.settings(runs)
     return [
         compare_parts.answer(found, snapshot, baseline),
-        compare_parts.metrics(found, runs, baseline, slots, 0.1 if b is None else b, at),
+        compare_parts.metrics(found, runs, baseline, slots, beta, at),
         compare_parts.configuration(rows, same, runs, slots, _yaml(runs, rows)),
         compare_parts.curves(runs, slots),
         compare_parts.pairs(study, runs, slots, at),

@@ -46,7 +46,9 @@ def layout(selected: Any = None, **found: Any) -> html.Div:
             html.Div(empty, id="curves-empty"),
             html.Div(
                 [
-                    html.Aside([curves_parts.legend(), html.Div(id="curves-notes")], className="curves-aside"),
+                    html.Aside(
+                        [curves_parts.legend(len(legend)), html.Div(id="curves-notes")], className="curves-aside"
+                    ),
                     html.Div(cards, id="curves-charts", className="charts"),
                 ],
                 id="curves-body",

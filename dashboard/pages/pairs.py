@@ -103,7 +103,6 @@ def _matrix(board: Board) -> html.Section:
         id="pairs-order",
         clearable=False,
         searchable=False,
-        className="pairs-order",
     )
     search = dcc.Input(
         id="pairs-search",
@@ -117,7 +116,7 @@ def _matrix(board: Board) -> html.Section:
     controls = [
         only,
         parts.labelled("Search", search),
-        parts.labelled("Sort pairs by", order),
+        html.Div(parts.labelled("Sort pairs by", order), className="pairs-order"),
         parts.segmented("pairs-columns", "Sort runs by", COLUMNS, wish.columns),
         parts.segmented("pairs-unit", "Margins as", UNITS, wish.unit),
     ]

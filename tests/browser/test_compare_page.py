@@ -39,7 +39,7 @@ def test_two_runs_are_compared_in_words_metrics_configuration_curves_and_pairs(u
     """weak is right on 480, strong on 540 of the same 600: 60 pairs decided by strong alone."""
     page = open_page(f"{url}/compare?runs=strong,weak&at=last")
     content = page.locator("#compare-content")
-    expect(content).to_contain_text("1 of 1 run is shown to differ in reward accuracy from strong.")
+    expect(content).to_contain_text("The other run is shown to differ in reward accuracy from strong.")
     expect(content).to_contain_text("weak is 10.0 points less accurate than strong on the same 600 pairs")
     expect(content).to_contain_text("learning_rate")
     expect(content).to_contain_text("60 of 600 pairs are right in some of these runs and wrong in others")

@@ -25,8 +25,7 @@ from training.record.schema import Run
 
 _GROUPS = {"": "Training", "rewards": "Rewards", "logps": "Log-probabilities", "logits": "Logits"}
 _EXPORT = (
-    "A runs table has only last values. Drop a chart's CSV (W&B: a panel's menu, Export CSV), TensorBoard event files "
-    "or trainer_state.json into Import."
+    "For curves, import a chart's CSV (W&B: a panel's menu, Export CSV), TensorBoard event files or trainer_state.json."
 )
 
 

@@ -17,13 +17,15 @@ from dashboard.figures.curves_view import panel
 from dashboard.sources.catalog import Snapshot
 
 HEIGHT = 300
+LINE = 28
+"""Pixels of a line of the legend."""
 _UNSEEN = {"visible": False}
 _NOT_YET = Drawing(theme.figure([], "", "", xaxis=_UNSEEN, yaxis=_UNSEEN), {})
 """Behind the skeleton of a chart that is still to come (assets/page-curves.css)."""
 
 
 def listed(legend: Sequence[Entry]) -> list[dict[str, Any]]:
-    """The legend as assets/page-curves.js draws it."""
+    """The legend as assets/page-curves-legend.js draws it."""
     return [
         {
             "id": entry.id,
@@ -86,8 +88,8 @@ def metrics(legend: Sequence[Entry], names: Sequence[str]) -> list[dict[str, Any
     return curves_about.metrics(legend, [name for one in names for name in panel(one).metrics])
 
 
-def legend() -> html.Section:
-    """Filled by assets/page-curves.js from the store of entries: it follows the pointer."""
+def legend(lines: int) -> html.Section:
+    """Filled by page-curves-legend.js from the store of entries, with so many `lines` first: it follows the pointer."""
     buttons = [
         html.Button(words, id=f"curves-{name}", className="btn btn-quiet", hidden=True, type="button")
         for name, words in (("unpin", "Unpin all"), ("unhide", "Show all"), ("unzoom", "Zoom out"))
@@ -101,7 +103,7 @@ def legend() -> html.Section:
         [
             head,
             html.Div(id="curves-find"),
-            html.Ul(id="curves-legend", className="curves-legend"),
+            html.Ul(id="curves-legend", className="curves-legend", style={"--tall": f"{LINE * min(lines, 6)}px"}),
             html.Div(buttons, className="curves-buttons"),
             html.Div(keys, className="legend"),
         ],
@@ -125,7 +127,7 @@ def card(one: Panel, drawn: Sequence[Entry], state: Asked, made: bool = False) -
     )
     note = html.Span(" ".join(found.notes), id=part("note"), className="dim curves-note")
     body = [
-        html.Div([graph, html.Div(className="curves-marks")], className="curves-chart"),
+        html.Div([graph, html.Div(className="curves-marks")], className="curves-chart", style=parts.reserved(HEIGHT)),
         html.P(
             f"{one.title}; its values are listed beside the charts as the pointer moves.", className="visually-hidden"
         ),

@@ -132,11 +132,9 @@ def first_look(snapshot: Snapshot) -> list[str]:
 
 def accuracy_groups(snapshot: Snapshot) -> tuple[Group, ...]:
     """All runs by what their accuracies may be compared with."""
-    return context.cached(
-        snapshot, lambda: comparability.accuracy_groups(context.study(snapshot)), "curves-accuracy-groups"
-    )
+    return context.accuracy_groups(snapshot)
 
 
 def loss_groups(snapshot: Snapshot) -> tuple[Group, ...]:
     """All runs by what their losses may be compared with."""
-    return context.cached(snapshot, lambda: comparability.loss_groups(context.study(snapshot)), "curves-loss-groups")
+    return context.loss_groups(snapshot)

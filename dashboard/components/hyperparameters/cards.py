@@ -65,7 +65,11 @@ def _slice(column: Column, points: Sequence[Point], slots: Any, shown: Seen, eff
         config=theme.CONFIG,
         style={"height": f"{SLICE_HEIGHT}px"},
     )
-    chart = html.Figure([graph, html.Figcaption(said, className="visually-hidden")], className="chart")
+    chart = html.Figure(
+        [graph, html.Figcaption(said, className="visually-hidden")],
+        className="chart",
+        style=parts.reserved(SLICE_HEIGHT),
+    )
     return html.Div([head, chart], className="hyper-slice")
 
 

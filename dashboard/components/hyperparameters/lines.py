@@ -1,4 +1,4 @@
-"""The parallel coordinates of the Hyper-parameters page: the frame that assets/page-hyperparameters.js draws in."""
+"""The parallel coordinates of the Hyper-parameters page: the frame that page-hyperparameters-lines.js draws in."""
 
 import math
 from typing import Any

@@ -2,7 +2,6 @@
 
 import hashlib
 import math
-import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -18,7 +17,6 @@ from dashboard.analysis.importance import Importances
 from dashboard.analysis.numbers import short
 from dashboard.analysis.proposals import Proposal
 from dashboard.analysis.ranking import EVAL_ACCURACY, EVAL_LOSS, At
-from dashboard.analysis.references import references
 from dashboard.analysis.study import Study
 from dashboard.analysis.suggestions import Suggestion
 from dashboard.components import context, query
@@ -141,7 +139,7 @@ def seen(snapshot: Snapshot, asked: Wish) -> Seen:
 
 def _seen(snapshot: Snapshot, asked: Wish) -> Seen:
     study = context.study(snapshot)
-    accuracy, loss = context.cached(snapshot, lambda: _groups(study), "hyper-groups")
+    accuracy, loss = context.accuracy_groups(snapshot), context.loss_groups(snapshot)
     offered = _metrics(study, accuracy, asked.at)
     likely = _fullest(accuracy, asked)
     natural = "loss" if likely and comparability.natural_metric(likely.runs) == EVAL_LOSS else "accuracy"
@@ -151,18 +149,13 @@ def _seen(snapshot: Snapshot, asked: Wish) -> Seen:
     whole = group.runs if group else ()
     beta = None
     if metric in ("common", "calibrated"):
-        beta = _common_beta(study, whole) if metric == "common" else None
+        beta = common_scale.usual_beta({run.id: study[run.id] for run in whole}) if metric == "common" else None
         study = common_scale.with_common_scale({run.id: study[run.id] for run in whole}, beta)
         whole = tuple(study[run.id].run for run in whole)
     wanted = frozenset(asked.scope)
     runs = tuple(run for run in whole if run.id in wanted) if wanted else whole
     mine = {run.id: study[run.id] for run in runs}
     return Seen(metric, asked.at, group, groups, offered, runs, whole, bool(wanted), mine, beta)
-
-
-def _groups(study: Study) -> tuple[tuple[Group, ...], tuple[Group, ...]]:
-    known = references(study)
-    return comparability.accuracy_groups(study, known), comparability.loss_groups(study, known)
 
 
 def _metrics(study: Study, groups: Sequence[Group], at: At) -> dict[str, str]:
@@ -184,16 +177,6 @@ def _fullest(groups: Sequence[Group], asked: Wish) -> Group | None:
         return sum(run.id in wanted for run in group.runs), judged
 
     return max(groups, key=held, default=None)
-
-
-def _common_beta(study: Study, runs: Sequence[Run]) -> float:
-    """The beta that the runs have recorded for it, else the median of their own on a log scale, to three digits."""
-    recorded = common_scale.recorded_beta({run.id: study[run.id] for run in runs})
-    if recorded is not None:
-        return recorded
-    betas = [beta for run in runs if (beta := comparability.beta(run.config)) is not None and beta > 0]
-    middle = math.exp(statistics.median(map(math.log, betas))) if betas else 0.1
-    return min(max(float(f"{middle:.3g}"), common_scale.LEAST), common_scale.MOST)
 
 
 @dataclass(frozen=True, eq=False)

@@ -28,7 +28,6 @@ KEYS: dict[Rank, str] = {
     "common": EVAL_COMMON,
     "calibrated": EVAL_CALIBRATED,
 }
-USUAL_BETA = 0.1
 
 
 class View(NamedTuple):
@@ -92,11 +91,12 @@ def _stamp(version: str, view: View) -> str:
 
 def _board(snapshot: Snapshot, view: View) -> Board:
     seen = _seen(context.study(snapshot), view)
-    beta = view.beta or _beta(seen.study)
+    beta = view.beta or common_scale.usual_beta(seen.study)
     study, at = seen.study, seen.at
     if view.rank in ("common", "calibrated"):
         study = common_scale.with_common_scale(study, beta if view.rank == "common" else None)
-    groups = comparability.accuracy_groups(study)
+    known = None if view.at == "step" else context.references(snapshot)
+    groups = comparability.accuracy_groups(study, known)
     sets = tuple(EvaluationSet(group.label, group.runs, group.proven) for group in groups)
     keys = tuple(KEYS.get(view.rank) or comparability.natural_metric(group.runs) for group in sets)
     answers = tuple(_answer(group, key, at, study, beta) for group, key in zip(sets, keys, strict=True))
@@ -155,16 +155,6 @@ def _seen(study: Study, view: View) -> _Seen:
 def _ended(found: Iterable[Evidence]) -> list[Evidence]:
     """The runs that set the last common step, as in the report: ended, and with an evaluation."""
     return [one for one in found if ranking.settled(one.run) and budgets.evaluated_steps(one)]
-
-
-def _beta(study: Study) -> float:
-    """The beta that the runs' common-beta losses were recorded at, else the most frequent one that is stated."""
-    recorded = common_scale.recorded_beta(study)
-    if recorded is not None:
-        return recorded
-    stated = [comparability.beta(evidence.run.config) for evidence in study.values()]
-    usable = [b for b in stated if b is not None and common_scale.LEAST <= b <= common_scale.MOST]
-    return max(set(usable), key=lambda b: (usable.count(b), -b)) if usable else USUAL_BETA
 
 
 def _unscored(study: Study, rank: Rank) -> tuple[str, ...]:

@@ -94,7 +94,8 @@ def runs(shown: Board, chosen: View, link_: dict[str, Any], selected: list[str])
     filters = controls.filters(query.one(link_.get("search"))[:200], states, bool(link_.get("tied")), shown)
     menus = html.Div([controls.columns_menu(), controls.export_menu()], className="menus")
     bar = html.Div([controls.grouping(chosen, shown.groupings), *filters, menus], className="control-bar board-bar")
-    return parts.card("Runs", [bar, grid, _foot()], controls.ranking(chosen, shown), className="board-runs")
+    place = html.Div(grid, className="grid-place", style={"--tall": height(shown)["height"]})
+    return parts.card("Runs", [bar, place, _foot()], controls.ranking(chosen, shown), className="board-runs")
 
 
 def _foot() -> html.Div:

@@ -39,7 +39,7 @@ def group_of(view: View) -> Group:
 
 
 def _groups(snapshot: Snapshot) -> list[EvaluationSet]:
-    found = comparability.accuracy_groups(context.study(snapshot))
+    found = context.accuracy_groups(snapshot)
     return [EvaluationSet(group.label, group.runs, group.proven) for group in found]
 
 
