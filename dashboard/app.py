@@ -17,7 +17,7 @@ from dash import Dash, State, dcc  # noqa: E402
 from flask import Response  # noqa: E402
 
 from dashboard import login, security  # noqa: E402
-from dashboard.components import context, errors, report_route, shell  # noqa: E402
+from dashboard.components import context, errors, report_route, shell, warming  # noqa: E402
 from dashboard.components.evidence import Studies  # noqa: E402
 from dashboard.components.imports import route as upload_route  # noqa: E402
 from dashboard.components.index import App  # noqa: E402
@@ -129,6 +129,7 @@ def serve(args: argparse.Namespace) -> None:
         )
     except ValueError as problem:
         raise ValueError(f"--host {args.host} is no address of this machine; 127.0.0.1 is a good start") from problem
+    warming.begin(app)
     port = getattr(server, "effective_port", None) or server.effective_listen[0][1]
     shown = f"[{args.host}]" if ":" in args.host else args.host
     if not security.is_loopback(args.host):

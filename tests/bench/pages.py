@@ -34,8 +34,10 @@ MANY, MOST, CHARTED = 1_000, 10_000, 100
 STEPS, LONG = 1_000, 10_000
 PATIENCE = 600_000
 
-TRAIN = ("loss", "grad_norm", "learning_rate", "rewards/chosen", "rewards/rejected", "rewards/accuracies")
-EVAL = ("loss", "rewards/accuracies", "rewards/chosen", "rewards/rejected", "rewards/margins", "logps/chosen")
+BETAS = (0.05, 0.1, 0.3, 0.5)
+LOGPS = ("logps/chosen", "logps/rejected")
+TRAIN = ("loss", "grad_norm", "learning_rate", "rewards/chosen", "rewards/rejected")
+EVAL = ("loss", *(f"rewards/{name}" for name in ("accuracies", "chosen", "rejected", "margins")), *LOGPS)
 SPIKE = "train/loss"
 
 Row = tuple[str, str, str, str]
@@ -46,11 +48,11 @@ def _curves(seed: int, steps: int, every: int) -> list[bytes]:
     draw = np.random.default_rng(seed)
     share = 1 - np.exp(-3 * np.arange(1, steps + 1) / steps)
     noise = draw.normal(0, 0.03, (steps, len(TRAIN)))
-    skill = 0.7 + 0.2 * draw.random()
+    skill, beta = 0.7 + 0.2 * draw.random(), BETAS[seed % 4]
     rows = []
     for step in range(1, steps + 1):
         at, base = share[step - 1], {"step": step, "epoch": round(3 * step / steps, 4), "time": 1.79e9 + step}
-        means = (0.693 - 0.3 * at, 2.0, 5e-5 * (1 - step / steps), 0.5 * at, -at, 0.5 + (skill - 0.5) * at)
+        means = (0.693 - 0.3 * at, 2.0, 5e-5 * (1 - step / steps), 0.5 * at, -at)
         values = (float(mean + off) for mean, off in zip(means, noise[step - 1], strict=True))
         logged = {f"train/{name}": round(value, 5) for name, value in zip(TRAIN, values, strict=True)}
         if step == steps // 3:
@@ -63,7 +65,8 @@ def _curves(seed: int, steps: int, every: int) -> list[bytes]:
                 0.4 * at,
                 -at,
                 1.4 * at,
-                -120.0 - at,
+                -120 + 0.4 * at / beta,
+                -135 - at / beta,
             )
             rows.append(orjson.dumps({**base, **{f"eval/{n}": float(v) for n, v in zip(EVAL, found, strict=True)}}))
     return rows
@@ -75,7 +78,7 @@ def make_run(root: Path, name: str, seed: int, steps: int) -> list[bytes]:
     directory.mkdir(parents=True)
     lines = _curves(seed, steps, max(1, steps // 10))
     (directory / "metrics.jsonl").write_bytes(b"\n".join(lines) + b"\n")
-    config = {"beta": (0.05, 0.1, 0.3, 0.5)[seed % 4], "learning_rate": 10 ** -(3 + seed % 30 / 10), "seed": seed % 5}
+    config = {"beta": BETAS[seed % 4], "learning_rate": 10 ** -(3 + seed % 30 / 10), "seed": seed % 5}
     config |= {"loss_type": ["sigmoid"], "max_steps": steps, "dataset_name": "bench", "output_dir": name}
     data = {"dataset": "bench", "eval": "e" * 16, "n_train": 5_000, "n_eval": 600}
     head = {"format": 1, "created": 1.79e9 + seed, "sweep": f"sweep-{seed % 7}", "config": config}

@@ -219,8 +219,9 @@ def test_a_name_leads_to_the_page_of_its_run(url, open_page):
     names(page)
     page.locator('#run-table [row-id="good"] .run-link').click()
     page.wait_for_url("**/run/good")
+    expect(page.get_by_role("heading", name="good")).to_be_visible()
     page.go_back()
-    assert "good" in names(page)
+    expect(cell(page, "good", "versus")).to_have_text("best")
 
 
 def test_small_curves_and_findings_come_after_the_table(url, open_page):
