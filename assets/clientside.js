@@ -30,7 +30,7 @@
     };
     let naming = null;
     new MutationObserver(() => {
-        naming = naming || setTimeout(() => { naming = null; nameControls(); }, 200);
+        naming = naming || requestAnimationFrame(() => { naming = null; nameControls(); });
     }).observe(document.documentElement, {childList: true, subtree: true});
 
     const idList = (ids) => (ids || []).slice(0, MOST_IDS).map(encodeURIComponent).join(',');

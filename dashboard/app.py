@@ -80,6 +80,8 @@ def create_app(runs_dir: Path, host: str = "127.0.0.1", password: str | None = N
     report_route.register(app.server)
     upload_route.register(app.server)
     app.server.add_url_rule("/api/version", view_func=_version)
+    with app.server.test_client() as client:
+        client.get("/health")  # Dash sets itself up with the first request, and answers others meanwhile with errors
     return app
 
 

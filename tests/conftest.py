@@ -27,6 +27,7 @@ LONG = (
     *("test_ray_engine.py", "test_importance.py", "test_sweep.py", "test_seq2seq.py", "test_distributed.py"),
     *("test_reporting.py", "test_run.py", "test_recipe_runs.py", "test_fast_references.py", "test_resume.py"),
     *("test_leaderboard_page.py", "test_coverage.py", "test_planted_faults.py", "test_report.py"),
+    *("test_generate_rewards.py", "test_generate.py", "test_accessibility.py", "test_comparing.py"),
     *("test_sources_hostile.py", "test_pruning_simulation.py", "test_curves_page.py", "test_embedded.py"),
 )
 

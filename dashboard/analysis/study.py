@@ -58,13 +58,33 @@ def codes(keys: Iterable[Hashable]) -> Ints:
     return np.fromiter((known.setdefault(key, len(known)) for key in keys), dtype=np.int64)
 
 
+def _column(column: pa.ChunkedArray) -> npt.NDArray[Any]:
+    """The column as 64-bit numbers or bools, read from its buffer; a missing number is NaN, or 0 where it is whole.
+
+    pyarrow's own `to_numpy` imports pandas: half a second, and plotly's encoder fails while another thread does it.
+    Raises ValueError for a column of anything else.
+    """
+    kind, known = column.type, pa.types
+    dtype: np.dtype[Any]
+    if known.is_floating(kind):
+        plain, dtype, missing = column.cast(pa.float64()), np.dtype(np.float64), float("nan")
+    elif known.is_integer(kind) or known.is_boolean(kind):
+        plain, dtype, missing = column.cast(pa.int64()), np.dtype(np.int64), 0
+    else:
+        raise ValueError(f"a column of scores holds {kind}, not numbers")
+    chunks = [chunk.fill_null(missing) if chunk.null_count else chunk for chunk in plain.chunks if len(chunk)]
+    parts = [np.frombuffer(c.buffers()[1], dtype, len(c), c.offset * dtype.itemsize) for c in chunks]
+    found = np.concatenate(parts) if parts else np.empty(0, dtype)
+    return found.astype(np.bool_) if known.is_boolean(kind) else found
+
+
 def scores(step: int, table: pa.Table, prompts: Mapping[str, Hashable] | None = None) -> Scores:
     """The evaluation at `step` from `training.record.reader.read_scores`; `prompts` says by pair id which prompt.
 
     Without `prompts` every pair counts as one of its own. Of a pair id that is there twice the first row counts.
     """
     pairs, rows = _first(tuple(table["pair_id"].to_pylist()))
-    columns = {name: table[name].to_numpy()[rows] for name in table.column_names if name != "pair_id"}
+    columns = {name: _column(table[name])[rows] for name in table.column_names if name != "pair_id"}
     return Scores(
         step,
         pairs,

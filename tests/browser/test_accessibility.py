@@ -11,10 +11,15 @@ from playwright.sync_api import Page
 PATHS = ("/", "/curves", "/hyperparameters", "/compare?runs=good,middling", "/pairs", "/run/good", "/nowhere")
 
 
+UNNAMED = ".control .dash-dropdown-focus-target[aria-hidden], .control [role=slider]:not([aria-label])"
+"""What Dash's components leave without a name until the page's own script has given them one."""
+
+
 def settled(page: Page) -> None:
     """Until the page has a heading and nothing is on its way any more."""
     page.locator("#content h1, #content h2").first.wait_for(state="attached")
     page.wait_for_load_state("networkidle")
+    page.wait_for_function(f"() => !document.querySelector('{UNNAMED}')")
 
 
 def serious(page: Page) -> list[str]:

@@ -162,6 +162,7 @@ def test_seeds_become_a_mean_and_a_band(tmp_path, open_page):
         page.mouse.move(*pixel(page, "loss", 0.5, 0.5))
         page.mouse.move(*pixel(page, "loss", 0.2, 0.5))
         expect(page.locator("#curves-tip")).to_contain_text("mean of 2 seeds")
+        page.close()
 
 
 def test_a_running_run_grows_by_its_new_points_alone_and_the_zoom_stays(url, runs, open_page):
@@ -193,6 +194,7 @@ def test_runs_without_curves_say_why_and_what_to_import(tmp_path, open_page):
         page.goto(f"{url}/curves?runs=fresh")
         expect(page.locator("#curves-empty")).to_contain_text("fresh: no curves")
         expect(page.locator("#curves-empty")).to_contain_text("Nothing has been logged yet")
+        page.close()
 
 
 def test_a_hostile_run_name_is_shown_letter_by_letter(tmp_path, open_page):
@@ -206,3 +208,4 @@ def test_a_hostile_run_name_is_shown_letter_by_letter(tmp_path, open_page):
         page.mouse.move(*pixel(page, "loss", 0.12, 0.2))
         expect(page.locator("#curves-tip")).to_contain_text(name)
         expect(page.locator("#curves-tip a, #curves-legend a")).to_have_count(0)
+        page.close()

@@ -106,6 +106,7 @@ def test_a_run_that_vanishes_is_said_to_be_gone(tmp_path, open_page):
         shutil.rmtree(directory)
         expect(page.locator("#run-gone")).to_contain_text("no longer there")
         expect(page.locator("#run-verdict")).to_be_visible()
+        page.close()
 
 
 def test_names_of_any_letters_lead_to_their_pages_and_back(tmp_path, open_page):
@@ -126,6 +127,7 @@ def test_names_of_any_letters_lead_to_their_pages_and_back(tmp_path, open_page):
             expect(page.locator(".run-unknown")).to_be_visible()
         page.goto(f"{url}/run/{quote(NAMES[1])}")
         expect(page.locator(".run-title")).to_have_text(NAMES[1])
+        page.close()
 
 
 def test_there_are_no_runs_yet(empty_url, open_page):
