@@ -128,6 +128,8 @@ def test_the_theme_follows_the_system_and_the_button_without_a_request(url, open
     names(page)
     root = page.locator("html")
     expect(root).to_have_attribute("data-bs-theme", "dark")
+    expect(page.locator("#leaderboard-findings")).to_contain_text("beta", ignore_case=True)
+    page.wait_for_timeout(2_500)  # what comes after the table has come
     posts = []
     page.on("request", lambda request: posts.append(request) if request.method == "POST" else None)
     page.locator("#theme-toggle").click()

@@ -123,6 +123,7 @@ def test_names_of_any_letters_lead_to_their_pages_and_back(tmp_path, open_page):
             again = open_page(page.url)
             expect(again.locator(".run-title")).to_have_text(name)
             expect(again.locator(".run-pane").nth(1)).to_contain_text("Policy 50")
+            again.close()
             page.go_back()
             expect(page.locator(".run-unknown")).to_be_visible()
         page.goto(f"{url}/run/{quote(NAMES[1])}")
