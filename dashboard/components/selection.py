@@ -4,10 +4,12 @@ from collections.abc import Sequence
 from typing import Any
 
 from dash import Input, Output, State, dcc
+from dash.exceptions import PreventUpdate
 
 from dashboard.components import query
-from dashboard.components.callbacks import clientside
-from dashboard.components.stores import SELECTION
+from dashboard.components.callbacks import callback, clientside
+from dashboard.components.context import catalog
+from dashboard.components.stores import LIVE, SELECTION
 from dashboard.sources.catalog import Snapshot
 
 
@@ -47,3 +49,15 @@ def kept(control_id: str) -> None:
         State(SELECTION, "data"),
         prevent_initial_call=True,
     )
+
+
+def offered(control_id: str) -> None:
+    """New runs appear in the list by themselves: call it once for a page's picker."""
+    place = Output(control_id, "options"), Input(LIVE, "data"), State(control_id, "options")
+
+    @callback(*place, prevent_initial_call=True)
+    def offer(_: Any, shown: Any) -> list[dict[str, str]]:
+        now = options(catalog().snapshot())
+        if now == shown:
+            raise PreventUpdate
+        return now

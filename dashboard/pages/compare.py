@@ -129,16 +129,6 @@ def refresh(_: Any, runs: Any, base: Any, at: Any, shown: Any) -> tuple[Any, ...
     return _content(snapshot, chosen, baseline, moment), _named(snapshot, chosen), baseline, stamp
 
 
-@callback(
-    Output("compare-runs", "options"), Input(LIVE, "data"), State("compare-runs", "options"), prevent_initial_call=True
-)
-def offer(_: Any, offered: Any) -> list[dict[str, str]]:
-    """New runs appear in the list."""
-    now = selection.options(catalog().snapshot())
-    if now == offered:
-        raise PreventUpdate
-    return now
-
-
 link.linked("compare", PARAMETERS)
 selection.kept("compare-runs")
+selection.offered("compare-runs")

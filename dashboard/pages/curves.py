@@ -177,19 +177,9 @@ def change(wanted: Any, _: Any, shown: Any) -> tuple[Any, Any, Any]:
     return patch, [one for one in names if one != closed], no_update
 
 
-@callback(
-    Output("curves-runs", "options"), Input(LIVE, "data"), State("curves-runs", "options"), prevent_initial_call=True
-)
-def offer(_: Any, offered: Any) -> list[dict[str, str]]:
-    """New runs appear in the picker."""
-    now = selection.options(catalog().snapshot())
-    if now == offered:
-        raise PreventUpdate
-    return now
-
-
 link.linked("curves", PARAMETERS)
 selection.kept("curves-runs")
+selection.offered("curves-runs")
 clientside("curvesView", Output("curves-view", "data"), *_VIEW)
 clientside(
     "curvesWant",
