@@ -1,11 +1,15 @@
 """The dashboard: python dashboard/app.py [--runs DIR] [--host 127.0.0.1] [--port 8050] [--debug]"""
 
 import argparse
+import atexit
 import errno
 import logging
+import os
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
+from typing import NoReturn
 
 ROOT = Path(__file__).resolve().parent.parent
 if __name__ == "__main__":
@@ -170,5 +174,15 @@ def _reason(problem: Exception, args: argparse.Namespace) -> str:
     return str(problem)
 
 
+def _end(code: int) -> NoReturn:
+    """Ends the program whatever its threads do: one that is in a C++ library while Python ends aborts the process."""
+    atexit._run_exitfuncs()
+    logging.shutdown()
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(OSError, ValueError):
+            stream.flush()
+    os._exit(code)
+
+
 if __name__ == "__main__":
-    sys.exit(main())
+    _end(main())

@@ -208,12 +208,25 @@ def test_two_programs_that_write_at_once_lose_nothing(tmp_path):
         "import sys; from pathlib import Path; from dashboard.sources.uploads import Uploads\n"
         "u = Uploads(Path(sys.argv[1]))\n"
         "for n in range(10):\n"
-        "    u.add('x.csv', f'Name,State,beta,eval/loss\\n{sys.argv[2]}-{n},finished,1,2\\n'.encode())"
+        "    u.add('x.csv', f'Name,State,beta,eval/loss\\n{sys.argv[2]}-{n},finished,1,2\\n'.encode())\n"
+        "u.all(float('inf'))"
     )
     commands = [[sys.executable, "-c", code, str(tmp_path), word] for word in ("a", "b")]
     writers = [subprocess.Popen(command, cwd=ROOT) for command in commands]
     assert [writer.wait(120) for writer in writers] == [0, 0]
     assert len(Uploads(tmp_path).all(60)) == 20
+
+
+def test_to_ask_for_the_stamp_gives_no_lock_away(tmp_path):
+    """POSIX takes a file's locks from the whole process when any descriptor of it is closed."""
+    store = Store(tmp_path / "uploads")
+    store.add(KEY, io.BytesIO(TABLE), ABOUT)
+    code = "import sqlite3, sys; sqlite3.connect(sys.argv[1], timeout=0).execute('BEGIN IMMEDIATE')"
+    other = [sys.executable, "-c", code, str(store.folder / "cache.db")]
+    with store._changing():
+        assert store.stamp() is not None
+        assert b"database is locked" in subprocess.run(other, capture_output=True, timeout=60).stderr
+    assert subprocess.run(other, capture_output=True, timeout=60).returncode == 0
 
 
 def test_a_full_disk_is_a_sentence(tmp_path, monkeypatch):

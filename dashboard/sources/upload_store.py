@@ -1,6 +1,7 @@
 """The database of uploaded files: their bytes by SHA-256, what is said about each, and how to undo the last change."""
 
 import hashlib
+import os
 import sqlite3
 import threading
 import time
@@ -32,7 +33,7 @@ _SETTINGS = {
 """Nothing is ever evicted. A rollback journal is in one file, whose header counts changes; memory maps of a file that
 another program cuts would end the process."""
 _KNOWN = {*diskcache.DEFAULT_SETTINGS, "count", "size", "hits", "misses"}
-_COUNTER = slice(24, 28)
+_COUNTER = 24
 _PATIENCE = 10
 
 About = Mapping[str, Any]
@@ -61,14 +62,22 @@ class Store:
         self.folder = folder
         self._lock = threading.RLock()
         self._open: tuple[int, Any] | None = None
+        self._watching = threading.Lock()
+        self._watched: tuple[int, int] | None = None
 
     def stamp(self) -> Hashable:
         """Another value after every change by any process; None where there is no database."""
-        try:
-            with (self.folder / diskcache.core.DBNAME).open("rb") as file:
-                return (Path(file.name).stat().st_ino, file.read(28)[_COUNTER])
-        except OSError:
-            return None
+        path = self.folder / diskcache.core.DBNAME
+        with self._watching:
+            try:
+                inode = path.stat().st_ino
+                if self._watched is None or self._watched[0] != inode:
+                    self._unwatch()
+                    descriptor = os.open(path, os.O_RDONLY)
+                    self._watched = (os.fstat(descriptor).st_ino, descriptor)
+                return (self._watched[0], os.pread(self._watched[1], 4, _COUNTER))
+            except OSError:
+                return None
 
     def entries(self) -> dict[str, About]:
         """SHA-256 -> what is said of the upload, by time. Raises SourceError, one sentence, if that cannot be read."""
@@ -196,6 +205,13 @@ class Store:
             database = diskcache.Cache(str(self.folder.absolute()), timeout=_PATIENCE, disk=Plain, **_SETTINGS)
             self._open = (path.stat().st_ino, database)
         return self._open[1]
+
+    def _unwatch(self) -> None:
+        """Closes the descriptor of a file that has been replaced. One of the file itself stays open: to close any of
+        its descriptors takes SQLite's locks from it, in every thread (sqlite.org/howtocorrupt.html, 2.2)."""
+        if self._watched is not None:
+            os.close(self._watched[1])
+            self._watched = None
 
     def _close(self) -> None:
         if self._open is not None:
