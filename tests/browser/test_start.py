@@ -32,3 +32,21 @@ def test_a_second_page_is_asked_for_anew(open_page, url):
     with page.expect_request(lambda request: '"_pages_content"' in (request.post_data or "")):
         page.locator(".main-nav a", has_text="Leaderboard").click()
     page.locator("#run-table .ag-row").first.wait_for()
+
+
+def test_the_table_works_where_its_library_comes_late(open_page, url):
+    """Asked for before it is there, then from a page that has had it for long."""
+    page = open_page(url + "/curves")
+    page.locator("#curves-body").wait_for()
+    assert page.evaluate("() => window.dash_ag_grid.getApi === undefined")
+    page.locator(".main-nav a", has_text="Leaderboard").click()
+    page.locator("#run-table .ag-row").first.wait_for()
+    page.locator(".main-nav a", has_text="Curves").click()
+    page.locator("#curves-body").wait_for()
+    page.go_back()
+    page.locator("#run-table .ag-row input[type=checkbox]").first.click()
+    page.get_by_text("selected").first.wait_for()
+    page.goto(url + "/curves")
+    page.wait_for_function("() => window.dash_ag_grid.getApi !== undefined")
+    page.locator(".main-nav a", has_text="Leaderboard").click()
+    page.locator("#run-table .ag-row").first.wait_for()
