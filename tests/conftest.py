@@ -32,6 +32,12 @@ LONG = (
 )
 
 
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers() -> int:
+    """One more than there are processors: many tests wait for a browser or for other programs, and do nothing."""
+    return (os.cpu_count() or 1) + 1
+
+
 def pytest_configure(config: pytest.Config) -> None:
     """Files are dealt out in the order of their collection, not by their number of tests (pytest-xdist's default)."""
     config.option.loadscopereorder = False

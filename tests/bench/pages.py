@@ -2,10 +2,11 @@
 
 Everything is measured in headless Chromium on this machine, from the request for the page until a user can work with
 it: the table until a tick in a row has been answered, a chart until its lines stand. "cold": a server that was just
-started with an empty cache, a browser with none; "warm": the same server and the same browser once more. SHARE (1) is
-the share of the runs that is made, for a try. TensorBoard reads the same curve as event files of one metric, so that it
-has no other chart to draw, and is timed after it has loaded them; its chart is counted as drawn when the last answer
-with points has arrived.
+started with an empty cache, a browser with none; "warm": the same server and the same browser once more. The browser
+has a profile on disk, as a user's has, where it keeps scripts compiled. SHARE (1) is the share of the runs that is
+made, for a try. TensorBoard reads the same curve as event files of one metric, so that it has no other chart to draw,
+and is timed after it has loaded them, in the same profile, warm as ours; its chart is counted as drawn when the last
+answer with points has arrived.
 """
 
 import os
@@ -24,13 +25,13 @@ from pathlib import Path
 import numpy as np
 import orjson
 import psutil
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import BrowserContext, Page, sync_playwright
 
 from tests import chromium
 from tests.bench.reading import field, framed, varint
 
 ROOT = Path(__file__).resolve().parents[2]
-MANY, MOST, CHARTED = 1_000, 10_000, 100
+MANY, MOST, CHARTED, PAIRS = 1_000, 10_000, 100, 500
 STEPS, LONG = 1_000, 10_000
 PATIENCE = 600_000
 
@@ -210,7 +211,7 @@ def chart_drawn(page: Page, url: str, runs: int) -> float:
 
 
 def zoomed(page: Page) -> float:
-    """Seconds from the end of a drag over a tenth of the first chart until its finer lines stand."""
+    """Seconds from the end of a drag over a tenth of the first chart until its finer lines stand; zoomed out again."""
     plot = page.locator(".js-plotly-plot .nsewdrag").first
     box = plot.bounding_box()
     assert box is not None
@@ -225,6 +226,19 @@ def zoomed(page: Page) -> float:
     page.wait_for_function(
         "([line, before]) => document.querySelector(line).getAttribute('d') !== before", arg=[line, before]
     )
+    page.evaluate("() => new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))")
+    took = time.perf_counter() - start
+    page.wait_for_timeout(1_000)
+    page.get_by_role("button", name="Zoom out").click()
+    page.wait_for_timeout(1_500)
+    return took
+
+
+def pairs_drawn(page: Page, url: str) -> float:
+    """Seconds until the heat map of the Pairs page stands."""
+    start = time.perf_counter()
+    page.goto(f"{url}/pairs", wait_until="commit")
+    page.locator("#pairs-map .heatmaplayer image").first.wait_for(timeout=PATIENCE)
     page.evaluate("() => new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))")
     return time.perf_counter() - start
 
@@ -261,86 +275,128 @@ def polls(url: str) -> tuple[float, int]:
     return statistics.median(took), len(found)
 
 
-def measure(folder: Path, browser: Browser, share: float) -> list[Row]:
-    """All rows of the table: what, goal, measured, note."""
-    many, most, charted = (max(3, round(share * n)) for n in (MANY, MOST, CHARTED))
-    rows: list[Row] = []
-    for seed in range(many):
+def spread(found: list[float]) -> str:
+    """How many were measured, from the least to the most."""
+    return f"of {len(found)}: {min(found):.2f} to {max(found):.2f}"
+
+
+def again(page: Page, measured: Callable[[], float], times: int) -> list[float]:
+    """`measured` so many times, each from an empty page."""
+    took = []
+    for _ in range(times):
+        page.goto("about:blank")
+        took.append(measured())
+    return took
+
+
+def many_runs(folder: Path, browser: BrowserContext, runs: int) -> list[Row]:
+    """The leaderboard of long runs, its polls, and what the server holds."""
+    for seed in range(runs):
         make_run(folder / "many", f"run-{seed:05}", seed, STEPS)
     with serving(folder / "many", folder / "cache-many") as (url, process):
-        page = browser.new_context(viewport={"width": 1440, "height": 900}).new_page()
+        page = browser.new_page()
         cold = table_ready(page, url)
         page.wait_for_timeout(30_000)
-        warm = [table_ready(page, url) for _ in range(5)]
-        rows.append((f"{many:,} runs x {STEPS:,} steps x 12 metrics: leaderboard, cold", "4 s", f"{cold:.2f} s", ""))
-        rows.append(
-            ("the same, warm", "1 s", f"{statistics.median(warm):.2f} s", f"of 5: {min(warm):.2f} to {max(warm):.2f}")
-        )
+        warm = again(page, lambda: table_ready(page, url), 5)
         took, size = polls(url)
-        rows.append(
-            (f"poll with nothing new, {many:,} runs", "20 ms, 1 kB", f"{took:.1f} ms, {size} B", "wall, client's side")
-        )
         page.goto(f"{url}/curves")
         page.wait_for_timeout(10_000)
-        rows.append((f"memory of the server, {many:,} runs", "600 MB", f"{process.memory_info().rss / 1e6:.0f} MB", ""))
-        page.context.close()
-    for seed in range(most):
+        held = process.memory_info().rss / 1e6
+        page.close()
+    what = f"{runs:,} runs x {STEPS:,} steps x 12 metrics: leaderboard"
+    return [
+        (f"{what}, cold", "4 s", f"{cold:.2f} s", ""),
+        ("the same, warm", "1 s", f"{statistics.median(warm):.2f} s", spread(warm)),
+        (f"poll with nothing new, {runs:,} runs", "20 ms, 1 kB", f"{took:.1f} ms, {size} B", "wall, client's side"),
+        (f"memory of the server, {runs:,} runs", "600 MB", f"{held:.0f} MB", ""),
+    ]
+
+
+def most_runs(folder: Path, browser: BrowserContext, runs: int) -> list[Row]:
+    """The leaderboard of very many short runs, and how it scrolls."""
+    for seed in range(runs):
         make_run(folder / "most", f"run-{seed:05}", seed, 10)
     with serving(folder / "most", folder / "cache-most") as (url, _):
-        page = browser.new_context(viewport={"width": 1440, "height": 900}).new_page()
+        page = browser.new_page()
         table_ready(page, url)
         page.wait_for_timeout(30_000)
-        warm = [table_ready(page, url) for _ in range(5)]
+        warm = again(page, lambda: table_ready(page, url), 5)
         usual, slow = frames(page)
-        rows.append(
-            (
-                f"{most:,} runs: leaderboard, warm",
-                "2 s",
-                f"{statistics.median(warm):.2f} s",
-                f"of 5: {min(warm):.2f} to {max(warm):.2f}",
-            )
-        )
-        rows.append(("the same, scrolling: time between frames", "smooth", f"{usual:.0f} ms", f"95%: {slow:.0f} ms"))
-        page.context.close()
-    names = [f"run-{seed:05}" for seed in range(charted)]
+        page.close()
+    return [
+        (f"{runs:,} runs: leaderboard, warm", "2 s", f"{statistics.median(warm):.2f} s", spread(warm)),
+        ("the same, scrolling: time between frames", "smooth", f"{usual:.0f} ms", f"95%: {slow:.0f} ms"),
+    ]
+
+
+def one_chart(folder: Path, browser: BrowserContext, runs: int) -> list[Row]:
+    """One chart of long runs, here and in TensorBoard."""
+    names = [f"run-{seed:05}" for seed in range(runs)]
     for seed, name in enumerate(names):
         make_events(folder / "events" / name, make_run(folder / "long", name, seed, LONG))
     with serving(folder / "long", folder / "cache-long") as (url, _):
-        link = f"{url}/curves?split=train&runs={','.join(names)}"
-        page = browser.new_context(viewport={"width": 1440, "height": 900}).new_page()
-        cold = chart_drawn(page, link, charted)
+        link = f"{url}/curves?split=train&panels={SPIKE.partition('/')[2]}&runs={','.join(names)}"
+        page = browser.new_page()
+        cold = chart_drawn(page, link, runs)
         page.wait_for_timeout(30_000)
         page.goto("about:blank")
         sent = Sent(page)
-        ours = chart_drawn(page, link, charted)
+        ours = [chart_drawn(page, link, runs)]
         size = sent.total
-        more = []
-        for _ in range(3):
-            page.goto("about:blank")
-            more.append(chart_drawn(page, link, charted))
-        ours = statistics.median([ours, *more])
+        ours += again(page, lambda: chart_drawn(page, link, runs), 6)
         page.wait_for_timeout(3_000)
-        zoom = zoomed(page)
-        what = f"one chart, {charted} runs x {LONG:,} points"
-        rows.append((f"{what}: drawn", "1.5 s", f"{ours:.2f} s", f"first ever: {cold:.2f} s"))
-        rows.append(("the same: sent", "300 kB", f"{size / 1000:.0f} kB", "page and chart"))
-        rows.append(("the same: zoom with detail", "0.3 s", f"{zoom:.2f} s", ""))
-        page.context.close()
-    with tensorboard(folder / "events", charted) as url:
-        took_there = []
-        for _ in range(3):
-            page = browser.new_context(viewport={"width": 1440, "height": 900}).new_page()
-            took_there.append(rival_drawn(page, url))
-            page.context.close()
-        rival = statistics.median(took_there)
-    rows.append(("TensorBoard, the same first chart (1,000 points of each run)", "", f"{rival:.2f} s", ""))
-    rows.append(("ratio to TensorBoard", "5", f"{rival / ours:.1f}", ""))
-    return rows
+        zoom = [zoomed(page) for _ in range(5)]
+        page.close()
+    with tensorboard(folder / "events", runs) as url:
+        page = browser.new_page()
+        first = rival_drawn(page, url)
+        theirs = again(page, lambda: rival_drawn(page, url), 5)
+        page.close()
+    fast, slow = statistics.median(ours), statistics.median(theirs)
+    beside = f"{spread(theirs)}; first ever: {first:.2f} s"
+    return [
+        (
+            f"one chart, {runs} runs x {LONG:,} points: drawn",
+            "1.5 s",
+            f"{fast:.2f} s",
+            f"{spread(ours)}; first ever: {cold:.2f} s",
+        ),
+        ("the same: sent", "300 kB", f"{size / 1000:.0f} kB", "page and chart"),
+        ("the same: zoom with detail", "0.3 s", f"{statistics.median(zoom):.2f} s", spread(zoom)),
+        ("TensorBoard, the same first chart (1,000 points of each run)", "", f"{slow:.2f} s", beside),
+        ("ratio to TensorBoard", "5", f"{slow / fast:.1f}", ""),
+    ]
+
+
+def pair_page(folder: Path, browser: BrowserContext, runs: int) -> list[Row]:
+    """The heat map of every pair and run."""
+    command = [sys.executable, str(ROOT / "tests" / "pair_runs.py"), str(folder / "pairs"), str(runs), str(PAIRS)]
+    subprocess.run(command, check=True, env={**os.environ, "PYTHONPATH": str(ROOT)})
+    with serving(folder / "pairs", folder / "cache-pairs") as (url, _):
+        page = browser.new_page()
+        cold = pairs_drawn(page, url)
+        page.wait_for_timeout(10_000)
+        warm = again(page, lambda: pairs_drawn(page, url), 5)
+        page.close()
+    note = f"{spread(warm)}; first ever: {cold:.2f} s"
+    return [(f"Pairs, {PAIRS} pairs x {runs} runs: drawn", "usable", f"{statistics.median(warm):.2f} s", note)]
+
+
+def measure(folder: Path, browser: BrowserContext, share: float) -> list[Row]:
+    """All rows of the table: what, goal, measured, note."""
+    many, most, charted = (max(3, round(share * n)) for n in (MANY, MOST, CHARTED))
+    rows = many_runs(folder, browser, many) + most_runs(folder, browser, most)
+    return rows + one_chart(folder, browser, charted) + pair_page(folder, browser, charted)
 
 
 def main(share: float = 1.0) -> None:
     with tempfile.TemporaryDirectory() as name, sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium.find(), args=["--no-sandbox"])
+        browser = playwright.chromium.launch_persistent_context(
+            Path(name) / "profile",
+            executable_path=chromium.find(),
+            args=["--no-sandbox"],
+            viewport={"width": 1440, "height": 900},
+        )
         rows = measure(Path(name), browser, share)
         browser.close()
     for what, goal, measured, note in rows:
