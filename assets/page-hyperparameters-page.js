@@ -34,7 +34,8 @@
     const chip = (data, id) => {
         const run = data ? data.ids.indexOf(id) : -1;
         const name = run < 0 ? id : data.names[run], colour = run < 0 ? 'var(--dim)' : data.colours[run];
-        const swatch = {type: 'Span', namespace: 'dash_html_components', props: {className: 'swatch swatch-circle', style: {background: colour}}};
+        const symbol = run < 0 ? 'circle' : data.symbols[run];
+        const swatch = {type: 'Span', namespace: 'dash_html_components', props: {className: 'swatch swatch-' + symbol, style: {background: colour}}};
         const label = {type: 'Span', namespace: 'dash_html_components', props: {className: 'run-label', children: name}};
         return {
             type: 'Link', namespace: 'dash_core_components',

@@ -1,5 +1,7 @@
 """The Leaderboard's content: rows, changes, groups, chart, export."""
 
+import csv
+import io
 import json
 import math
 from dataclasses import replace
@@ -132,6 +134,54 @@ def test_an_exported_group_has_mean_and_spread(root):
     assert head == "group,runs,best run,accuracy_n,accuracy_mean,accuracy_sd,accuracy_low,accuracy_high"
     assert row.startswith("0.1,2,good,2,")
     assert " ± " in board_export.exported(shown, "markdown", [first.id], ["accuracy"])
+
+
+def test_runs_of_an_opened_group_are_exported_below_it_in_columns_of_their_own(root):
+    shown = board(snapshot(), View(group="config.beta"))
+    first, second = shown.groups
+    ids = [first.id, "middling", "good", second.id, "nowhere"]
+    text = board_export.exported(shown, "csv", ids, ["name", "accuracy", "curve"])
+    head, *rows = csv.reader(io.StringIO(text))
+    assert head[-3:] == ["id", "name", "accuracy"]
+    assert [(row[0], row[1], row[-3]) for row in rows] == [
+        ("0.1", "2", ""), ("0.1", "", "middling"), ("0.1", "", "good"), ("0.5", "1", "")
+    ]  # fmt: skip
+    found = dict(zip(head, rows[2], strict=True))
+    assert float(found["accuracy"]) == shown.table.values()["good"]["accuracy"]
+    assert found["accuracy_mean"] == "" == rows[0][-1]
+
+
+def test_runs_of_an_opened_group_are_read_below_it(root):
+    """Columns are those that are shown; of a group the ones that are of single runs are empty."""
+    shown = board(snapshot(), View(group="config.beta"))
+    first, second = shown.groups
+    fields = ["rank", "name", "accuracy", "state"]
+    text = board_export.exported(shown, "markdown", [first.id, "good", second.id], fields)
+    head, _, group, run, other = text.splitlines()
+    assert head == "| group | runs | best run | \\# | Run | Reward accuracy | State |"
+    assert group.startswith("| `0.1` | 2 | good | 1 |  | ")
+    assert " ± " in group
+    assert run.startswith("|  |  |  | 1 | `good` | ")
+    assert run.endswith(" | finished |")
+    assert other.startswith("| `0.5` | 1 | other | 2 |  | ")
+    closed = board_export.exported(shown, "markdown", [first.id], fields)
+    assert closed.splitlines()[0] == "| group | runs | best run | Reward accuracy |"
+    table = board_export.exported(shown, "latex", [first.id, "good"], ["name", "accuracy"])
+    assert table.startswith(r"\begin{tabular}{lrllr}")
+
+
+def test_an_exported_run_of_several_sets_names_its_set_once(root):
+    """Other pairs have another hash; where the column of the set is shown, the groups' sets stand in it too."""
+    path = make_run(root, "elsewhere", beta=0.1, skill=0.8, seed=9, n=300) / "config.json"
+    path.write_text(path.read_text().replace("e" * 16, "f" * 16))
+    shown = board(snapshot(), View(group="config.beta"))
+    assert len({line.set for line in shown.groups}) == 2
+    line = next(line for line in shown.groups if "elsewhere" in line.runs)
+    head, _, *rows = board_export.exported(shown, "markdown", [line.id, "elsewhere"], ["name", "set"]).splitlines()
+    assert head == "| group | runs | best run | Run | Evaluated on |"
+    assert all(row.endswith(f" | {line.set} |") for row in rows)
+    head = board_export.exported(shown, "csv", [line.id, "elsewhere"], ["name"]).splitlines()[0]
+    assert head == "group,evaluated on,runs,best run,id,name"
 
 
 @pytest.mark.parametrize("value", [None, 7, [], {}, [[1], None], "x" * 9_000, True, -1e308, math.nan])

@@ -215,3 +215,37 @@ def test_a_hostile_run_name_is_plain_text_in_every_figure():
         assert all("&lt;b&gt;x&lt;/b&gt;" in trace.name for trace in figure.data)
     hostile = drawing(panel("<b>x</b>"), entries(Curve(run, {"<b>x</b>": series([1.0])}, 0)), View()).figure
     assert "<b>" not in str(hostile["layout"]["yaxis"])
+
+
+@pytest.mark.parametrize("split", ["eval", "train"])
+def test_every_long_line_is_told_from_those_of_its_colour_by_a_few_markers(split):
+    """Slot 6 has the colour of slot 0: a square along its line; what lies behind a smoothed line has none."""
+    values = tuple(range(60))
+    view = View(split, smoothing=0.5)
+    traces = drawing(PANEL["loss"], entries(curve(0, values), curve(6, values)), view).figure["data"]
+    looks = {(trace["meta"]["run"], trace["meta"]["role"]): (trace["mode"], trace.get("marker")) for trace in traces}
+    mode, marker = looks.pop(("r6", "line"))
+    assert mode == "lines+markers"
+    assert (marker["color"], marker["symbol"], marker["maxdisplayed"]) == (theme.PALETTE[0], "square", theme.MARKS)
+    assert set(looks) == {("r0", "line"), ("r0", "raw"), ("r6", "raw")}
+    assert all(look == ("lines", None) for look in looks.values())
+
+
+def test_more_lines_than_there_are_looks_are_without_markers():
+    """36 looks: the markers of 37 lines would tell nothing, and take their time to draw."""
+    values = tuple(range(60))
+    several = [curve(slot, values) for slot in range(theme.LOOKS + 1)]
+    for shown, marked in ((several[:-1], theme.LOOKS - len(theme.PALETTE)), (several, 0)):
+        traces = drawing(PANEL["loss"], entries(*shown), View()).figure["data"]
+        assert sum(trace["mode"] == "lines+markers" for trace in traces) == marked
+
+
+def test_the_mean_of_seeds_is_told_from_those_of_its_colour():
+    for slot, mode in ((0, "lines"), (7, "lines+markers")):
+        both = [Entry("both", (curve(slot), curve(slot + 1)))]
+        traces = drawing(PANEL["loss"], both, View()).figure["data"]
+        assert {trace["meta"]["role"]: trace["mode"] for trace in traces} == {
+            "low": "lines",
+            "high": "lines",
+            "mean": mode,
+        }

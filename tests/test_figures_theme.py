@@ -2,6 +2,7 @@
 
 import base64
 import json
+import re
 
 import numpy as np
 import plotly.graph_objects as go
@@ -48,3 +49,21 @@ def test_packed_columns_are_32_bit_floats_with_gaps_for_what_these_cannot_hold()
     assert back.tolist()[0] == 1.5
     assert np.isnan(back[1:4]).all()
     assert back[4] == 7.0
+
+
+def test_36_runs_have_looks_of_their_own_and_the_next_begins_anew():
+    looks = [(theme.colour(slot), theme.symbol(slot)) for slot in range(37)]
+    assert len(set(looks[:36])) == 36
+    assert looks[36] == looks[0]
+
+
+def test_the_table_draws_runs_with_the_colours_and_markers_of_the_charts():
+    script = (theme.PLOTLYJS.parents[1] / "page-leaderboard-base.js").read_text(encoding="utf-8")
+    styles = (theme.PLOTLYJS.parents[1] / "prefscope.css").read_text(encoding="utf-8")
+
+    def listed(name):
+        return tuple(re.findall(r"'([^']+)'", script.split(f"const {name} = [")[1].split("]")[0]))
+
+    assert (listed("COLOURS"), listed("SYMBOLS")) == (theme.PALETTE, theme.SYMBOLS)
+    drawn = set(re.findall(r"\.swatch-([a-z-]+) \{", styles))
+    assert drawn | {"square"} == set(theme.SYMBOLS), "a swatch without a rule of its own is a square"

@@ -4,6 +4,9 @@ import json
 
 import pytest
 from make_runs import make_run
+from served import fire
+
+from dashboard.components.report_route import button
 
 
 def get(client, **query):
@@ -50,3 +53,21 @@ def test_a_report_that_cannot_be_made_is_one_sentence(client, tmp_path):
     for path in (tmp_path / "one").iterdir():
         path.unlink()
     assert get(client).text == "There are no runs to report on."
+
+
+def test_the_button_is_off_while_there_are_no_runs_and_says_why(client, tmp_path):
+    """It is sent only when it changes: 204 is Dash's answer without content."""
+
+    def offered(title):
+        state = [("report-button", "title", title)]
+        return fire(client, "..report-button.disabled...report-button.title..", [("live", "data", "v")], state)
+
+    about = button().title
+    assert offered(about).status_code == 204
+    for path in (tmp_path / "one").iterdir():
+        path.unlink()
+    off = offered(about).get_json()["response"]["report-button"]
+    assert off == {"disabled": True, "title": "There are no runs to report on."}
+    assert offered(off["title"]).status_code == 204
+    make_run(tmp_path, "two")
+    assert offered(off["title"]).get_json()["response"]["report-button"] == {"disabled": False, "title": about}

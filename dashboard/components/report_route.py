@@ -3,12 +3,15 @@
 import re
 from typing import Any
 
-from dash import html
+from dash import Input, Output, State, html
+from dash.exceptions import PreventUpdate
 from flask import Flask, Response, request
 
 from dashboard.analysis.common_scale import LEAST, MOST
 from dashboard.components import query
+from dashboard.components.callbacks import callback
 from dashboard.components.context import catalog
+from dashboard.components.stores import LIVE
 from dashboard.reports import build
 from dashboard.reports.build import Format
 from dashboard.reports.moments import Moment
@@ -16,6 +19,9 @@ from dashboard.sources.imported import Imported, SourceError
 
 PATH = "/api/report"
 TYPES: dict[Format, str] = {"html": "text/html", "md": "text/markdown", "json": "application/json"}
+
+_ABOUT = "One HTML file on the runs of this page: verdict, table, charts, findings"
+_NO_RUNS = "There are no runs to report on."
 
 
 def button() -> html.Button:
@@ -25,8 +31,23 @@ def button() -> html.Button:
         id="report-button",
         className="btn btn-quiet btn-tall report-button",
         type="button",
-        title="One HTML file on the runs of this page: verdict, table, charts, findings",
+        title=_ABOUT,
     )
+
+
+@callback(
+    Output("report-button", "disabled"),
+    Output("report-button", "title"),
+    Input(LIVE, "data"),
+    State("report-button", "title"),
+)
+def offer(_: Any, title: Any) -> tuple[bool, str]:
+    """Without a run there is no report: then the button says so."""
+    none = not catalog().snapshot().runs
+    words = _NO_RUNS if none else _ABOUT
+    if title == words:
+        raise PreventUpdate
+    return none, words
 
 
 def register(server: Flask) -> None:
@@ -41,7 +62,7 @@ def report() -> Response:
     found = _imported(query.linked_ids(asked.get("runs")))
     try:
         if not found.runs:
-            raise SourceError("There are no runs to report on.")
+            raise SourceError(_NO_RUNS)
         made = build.of(found, (catalog().root.name,), None, _moment(asked.get("at")), _beta(asked.get("beta")))
         text = build.render(made, form)
     except SourceError as problem:

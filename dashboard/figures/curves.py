@@ -73,6 +73,8 @@ def drawing(one: Panel, entries: Sequence[Entry], view: View, static: bool = Fal
             continue
         lost, gaps = lost + found[1], gaps + bool(found[1])
         trace = _trace(line, *_in_window(found[0], view), most, view, many) | _words(one, line, static)
+        if len(entries) <= theme.LOOKS and not (line.raw or line.faint or "marker" in trace):
+            trace |= theme.along(line.curve.slot)
         if len(entries) <= FILLED and _follows(by_trace.get(len(traces) - 1), line) and _whole(traces[-1], trace):
             trace |= {"fill": "tonexty", "fillcolor": f"{theme.colour(line.curve.slot)}1c"}
         by_trace[len(traces)] = line

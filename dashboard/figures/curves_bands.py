@@ -1,6 +1,6 @@
 """Traces of bands: the range of seeds about their mean, the quantiles of a crowd about its median."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -17,7 +17,9 @@ def of_seeds(
 ) -> list[dict[str, Any]]:
     """The mean of the seeds, between the lowest and the highest of them."""
     band = bands.of_seeds(runs)
-    return [] if band is None else _traces(_cut(band, window), run_id, theme.colour(slot), f"{slot}", part, place)
+    if band is None:
+        return []
+    return _traces(_cut(band, window), run_id, theme.colour(slot), f"{slot}", part, place, theme.along(slot))
 
 
 def of_crowd(runs: Sequence[Points], part: str, place: int, window: tuple[float, float] | None) -> list[dict[str, Any]]:
@@ -26,7 +28,7 @@ def of_crowd(runs: Sequence[Points], part: str, place: int, window: tuple[float,
         parts = [(run, curves.window(run.x, *window)) for run in runs]
         runs = [Points(run.steps[part_], run.x[part_], run.y[part_]) for run, part_ in parts]
     band = bands.of_crowd(runs, curves.MOST_POINTS)
-    return [] if band is None else _traces(band, "", theme.GREY, "crowd", part, place)
+    return [] if band is None else _traces(band, "", theme.GREY, "crowd", part, place, {})
 
 
 def _cut(band: Band, window: tuple[float, float] | None) -> Band:
@@ -38,8 +40,10 @@ def _taken(band: Band, part: Any) -> Band:
     return Band(band.x[part], band.low[part], band.middle[part], band.high[part], band.n)
 
 
-def _traces(band: Band, run_id: str, colour: str, uid: str, part: str, place: int) -> list[dict[str, Any]]:
-    """The lower edge, the upper one shaded down to it, and the line between; no extreme of any is lost.
+def _traces(
+    band: Band, run_id: str, colour: str, uid: str, part: str, place: int, marks: Mapping[str, Any]
+) -> list[dict[str, Any]]:
+    """The lower edge, the upper one shaded down to it, and the line between, `marks` on it; no extreme is lost.
 
     At a gap the line is broken, and the shade goes on: plotly shades at random what has gaps.
     """
@@ -52,7 +56,7 @@ def _traces(band: Band, run_id: str, colour: str, uid: str, part: str, place: in
     roles = (
         ("low", band.x[closed], band.low[closed], {"line": thin}),
         ("high", band.x[closed], band.high[closed], {"line": thin, "fill": "tonexty", "fillcolor": f"{colour}33"}),
-        ("mean", band.x, band.middle, {"line": strong}),
+        ("mean", band.x, band.middle, {"line": strong, **marks}),
     )
     return [
         {

@@ -38,6 +38,7 @@ class Lines(TypedDict):
     ids: list[str]
     names: list[str]
     colours: list[str]
+    symbols: list[str]
     better: str
 
 
@@ -57,6 +58,7 @@ def lines(
         "ids": [run.id for run in runs],
         "names": [visible(run.name) for run in runs],
         "colours": [theme.colour(slots.get(run.id, 0)) for run in runs],
+        "symbols": [theme.symbol(slots.get(run.id, 0)) for run in runs],
         "better": better,
     }
 

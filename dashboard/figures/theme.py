@@ -16,9 +16,18 @@ PLOTLYJS = Path(__file__).resolve().parents[2] / "assets" / "vendor" / "plotly-c
 """plotly.js with the charts that we draw, a third of the whole; of the version that the Python package has (a test)."""
 
 PALETTE = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#D55E00", "#56B4E9")
-"""Okabe and Ito's colours that are seen on white and on black (jfly.uni-koeln.de/color, 2008)."""
+"""Okabe and Ito's colours that are seen on white and on black (jfly.uni-koeln.de/color, 2008).
+
+Not the other two: yellow has a contrast of 1.3 to the light panel, black of 1.2 to the dark one.
+"""
 
 SYMBOLS = ("circle", "square", "diamond", "triangle-up", "x", "star")
+LOOKS = len(PALETTE) * len(SYMBOLS)
+"""Runs that can be told apart by colour and marker; more are told by their names alone."""
+
+MARKS = 6
+"""Markers along a line, at most."""
+
 GREY = "#8a8f98"
 FAINT = "rgba(128,128,128,0.18)"
 FONT = "Inter, system-ui, sans-serif"
@@ -32,6 +41,14 @@ def colour(slot: int) -> str:
 def symbol(slot: int) -> str:
     """The marker of the run: runs of one colour have different markers, up to 36 runs."""
     return SYMBOLS[slot // len(PALETTE) % len(SYMBOLS)]
+
+
+def along(slot: int) -> dict[str, Any]:
+    """What tells a line from those of the same colour: a few markers along it, none for the first of each colour."""
+    if slot < len(PALETTE):
+        return {}
+    marker = {"color": colour(slot), "size": 7, "symbol": symbol(slot), "maxdisplayed": MARKS}
+    return {"mode": "lines+markers", "marker": marker}
 
 
 def plain(text: str) -> str:

@@ -1,5 +1,6 @@
 """The Leaderboard as a user sees it."""
 
+import csv
 import json
 import re
 import time
@@ -118,8 +119,12 @@ def test_the_first_run_turns_the_empty_page_into_the_table(tmp_path, open_page):
         page = open_page(url)
         expect(page.locator(".empty")).to_contain_text("No runs yet")
         expect(page.locator(".empty")).to_contain_text("make demo")
+        report = page.get_by_role("button", name="Download report")
+        expect(report).to_be_disabled()
+        expect(report).to_have_attribute("title", "There are no runs to report on.")
         make_run(tmp_path / "runs", "first", skill=0.8)
         assert names(page) == ["first"]
+        expect(report).to_be_enabled()
         page.close()
 
 
@@ -172,6 +177,67 @@ def test_groups_have_mean_and_spread_and_open_to_their_runs(url, open_page):
     expect(page.locator('#run-table [row-id="middling"]').first).to_be_visible()
     expect(page.locator('#run-table [row-id="other-beta"]')).to_have_count(0)
     page.wait_for_function("() => location.search.includes('group=config.beta')")
+
+
+def test_a_groups_checkbox_stands_for_its_runs(url, open_page):
+    """Of beta 0.1 are good, middling and live; a search leaves out what it does not find."""
+    page = open_page(f"{url}/?group=config.beta")
+    box = page.get_by_label("Select the runs of 0.1")
+    every = page.locator("#run-table .ag-header-select-all input")
+    said = page.locator("#leaderboard-selected")
+
+    def some(found):
+        return page.wait_for_function("box => box.indeterminate", arg=found.element_handle())
+
+    box.click()
+    expect(said).to_have_text("3 runs selected")
+    expect(box).to_be_checked()
+    some(every)
+    page.get_by_role("button", name="0.1 3").click()
+    page.locator('#run-table [row-id="good"] input[type=checkbox]').uncheck()
+    expect(said).to_have_text("2 runs selected")
+    some(box)
+    every.click()
+    expect(said).to_have_text("4 runs selected")
+    expect(box).to_be_checked()
+    expect(page.get_by_label("Select the runs of 0.5")).to_be_checked()
+    every.click()
+    expect(said).to_have_text("Select runs to see their curves.")
+    expect(box).not_to_be_checked()
+    page.locator("#leaderboard-search").fill("middling")
+    expect(page.locator(".group-toggle")).to_have_count(1)
+    box.click()
+    expect(said).to_have_text("1 run selected")
+    page.locator("#leaderboard-search").fill("")
+    expect(page.locator(".group-toggle")).to_have_count(2)
+    some(box)
+
+
+def test_groups_are_opened_and_selected_by_the_keyboard(url, open_page):
+    page = open_page(f"{url}/?group=config.beta")
+    expect(page.get_by_label("Select the runs of 0.1")).to_be_visible()
+    page.locator("#run-table .ag-row .ag-cell[col-id=name]", has_text="0.1").focus()
+    page.keyboard.press("Space")
+    expect(page.locator("#leaderboard-selected")).to_have_text("3 runs selected")
+    page.keyboard.press("Enter")
+    expect(page.locator('#run-table [row-id="middling"]').first).to_be_visible()
+    page.keyboard.press("ArrowDown")
+    page.keyboard.press("Enter")
+    page.wait_for_url("**/run/good")
+
+
+def test_a_grouped_table_is_exported_with_the_runs_of_open_groups(url, open_page):
+    page = open_page(f"{url}/?group=config.beta&columns=name,accuracy")
+    page.get_by_role("button", name="0.1 3").click()
+    expect(page.locator('#run-table [row-id="middling"]').first).to_be_visible()
+    page.get_by_text("Export", exact=True).click()
+    with page.expect_download() as download:
+        page.get_by_role("button", name="Download CSV").click()
+    head, *rows = csv.reader(Path(download.value.path()).read_text().splitlines())
+    place = head.index("id")
+    assert [(row[0], row[place]) for row in rows] == [
+        ("0.1", ""), ("0.1", "good"), ("0.1", "middling"), ("0.1", "live"), ("0.5", "")
+    ]  # fmt: skip
 
 
 def test_the_link_restores_search_sort_and_selection(url, open_page):

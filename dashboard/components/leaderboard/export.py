@@ -46,7 +46,10 @@ def _harmless(value: Any) -> Any:
 
 def markdown_text(head: Sequence[str], rows: Sequence[Sequence[str]], names: Container[int] = ()) -> str:
     """A Markdown table of shown texts; those of the columns numbered in `names` are code spans."""
-    body = [[markdown.code(cell) if place in names else _cell(cell) for place, cell in enumerate(row)] for row in rows]
+    body = [
+        [markdown.code(cell) if cell and place in names else _cell(cell) for place, cell in enumerate(row)]
+        for row in rows
+    ]
     return markdown.table([_cell(name) for name in head], body) + "\n"
 
 
