@@ -1,5 +1,6 @@
 """Losses on one scale for all runs, from their per-pair scores: at one beta, and each at its own best."""
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import replace
 
@@ -36,8 +37,8 @@ def usual_beta(study: Study) -> float:
     if recorded is not None:
         return recorded
     stated = [comparability.beta(evidence.run.config) for evidence in study.values()]
-    usable = [b for b in stated if b is not None and LEAST <= b <= MOST]
-    return max(set(usable), key=lambda b: (usable.count(b), -b)) if usable else USUAL_BETA
+    usable = Counter(b for b in stated if b is not None and LEAST <= b <= MOST)
+    return max(usable, key=lambda b: (usable[b], -b)) if usable else USUAL_BETA
 
 
 def with_common_scale(study: Study, b: float | None) -> Study:

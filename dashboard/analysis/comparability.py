@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from hashlib import blake2b
 
 from dashboard.analysis.hyperparameters import text
@@ -88,6 +89,14 @@ class _Place:
     proven: bool
 
 
+@dataclass(frozen=True)
+class _Kin:
+    """Where the runs that are alike by `_kin` stand, and the fingerprints of their reference models."""
+
+    places: set[_Place] = field(default_factory=set)
+    models: set[str] = field(default_factory=set)
+
+
 def accuracy_groups(study: Study, found: References | None = None) -> tuple[Group, ...]:
     """Runs of one evaluation set, one reference model and one max_length, the largest group first.
 
@@ -97,15 +106,14 @@ def accuracy_groups(study: Study, found: References | None = None) -> tuple[Grou
     """
     known = found or references(study)
     placed = _by_reference(study, known.groups)
-    kin: dict[str, list[str]] = {}
-    for run in placed:
-        kin.setdefault(_kin(study[run].run), []).append(run)
+    kin: dict[str, _Kin] = {}
+    for run, place in placed.items():
+        like = kin.setdefault(_kin(study[run].run), _Kin())
+        like.places.add(place)
+        like.models.add(_fingerprint(study[run].run))
     groups: dict[tuple[str, str], list[tuple[Run, bool]]] = {}
     for run, evidence in study.items():
-        like = kin.get(_kin(evidence.run), [])
-        place = placed.get(run) or _without_reference(
-            evidence.run, [study[other].run for other in like], {placed[other] for other in like}
-        )
+        place = placed.get(run) or _without_reference(evidence.run, kin.get(_kin(evidence.run), _Kin()))
         groups.setdefault((place.pairs, place.reference), []).append((evidence.run, place.proven))
     names = [_set_name([run for run, _ in members]) for members in groups.values()]
     count = Counter(names)
@@ -148,19 +156,23 @@ def _pairs(run: Run) -> str:
 
 def _kin(run: Run) -> str:
     """What runs must agree in to be taken for one group without more evidence: pairs, else source and their number."""
-    source = blake2b(repr((run.source, run.n_eval)).encode(), digest_size=4).hexdigest()
-    return _pairs(run) or f"source-{source}"
+    return _pairs(run) or _of_source(run.source, run.n_eval)
 
 
-def _without_reference(run: Run, like: list[Run], places: set[_Place]) -> _Place:
+@lru_cache(maxsize=1024, typed=True)
+def _of_source(source: str, n_eval: int | None) -> str:
+    return f"source-{blake2b(repr((source, n_eval)).encode(), digest_size=4).hexdigest()}"
+
+
+def _without_reference(run: Run, like: _Kin) -> _Place:
     """The place of a run whose log-probabilities tell nothing: that of its kin (`like`), if they are in one place.
 
     Proven only if the reference model has the same fingerprint.
     """
     model = _fingerprint(run)
-    if len(places) == 1:
-        (place,) = places
-        return replace(place, proven=bool(model) and all(_fingerprint(other) == model for other in like))
+    if len(like.places) == 1:
+        (place,) = like.places
+        return replace(place, proven=bool(model) and like.models == {model})
     if _pairs(run):
         return _Place(_pairs(run), f"model-{model[:8]}" if model else "", bool(model))
     return _Place(_kin(run), "", False)

@@ -46,6 +46,8 @@ _MOST_LEVELS = 10
 _BY_FACTORS = frozenset({"beta", "learning_rate", EFFECTIVE_BATCH, *BATCH, "lora_r", "lora_alpha"})
 """Chosen by factors, not by differences: 1e-6 to 2e-6 is as large a change as 1e-5 to 2e-5."""
 
+_PLAIN = frozenset({str, int, float, bool})
+
 Floats = npt.NDArray[np.float64]
 
 
@@ -72,17 +74,22 @@ def varying(runs: Iterable[Run], most: int = 8) -> tuple[str, ...]:
     Names, paths, identifiers and logged metrics (`train/learning_rate`) are left out: they differ by definition. A key
     that a source does not give says nothing about its value, so it is compared only among the runs that have it.
     """
-    values: dict[str, dict[Any, str]] = {}
+    first: dict[str, tuple[type, Any]] = {}
+    differing: set[str] = set()
     for run in runs:
         for key, value in run.config.items():
-            if value is None or not is_parameter(key) or isinstance(value, dict):
+            if key in differing or value is None:
                 continue
             # Of many runs most have the same values: 1 and True are equal, but not written alike.
-            mark = (type(value), value) if isinstance(value, str | int | float) else repr(value)
-            seen = values.setdefault(key, {})
-            if mark not in seen:
-                seen[mark] = text(value)
-    differing = [key for key, seen in values.items() if len(set(seen.values())) > 1]
+            kind, known = first.get(key, (None, None))
+            if type(value) is kind and kind in _PLAIN and value == known:
+                continue
+            if not is_parameter(key) or isinstance(value, dict):
+                continue
+            if kind is None:
+                first[key] = type(value), value
+            elif text(value) != text(known):
+                differing.add(key)
     return tuple(sorted(differing, key=_order)[:most])
 
 

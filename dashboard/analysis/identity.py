@@ -161,10 +161,16 @@ def evaluations(evidence: Evidence) -> Points | None:
 def _printed(values: Floats) -> Floats:
     """Shape (2, 1): float32's rounding, and half of the last digit that the source prints of this metric."""
     some = values[:, :4].ravel().tolist()
-    exponents = [Decimal(repr(value)).as_tuple().exponent for value in some]
-    digits = max(-int(exponent) for exponent in exponents)
+    digits = max(map(_decimals, some))
     found: Floats = ROUNDING * np.abs(values).max(axis=1, keepdims=True) + 0.5 * 10.0**-digits
     return found
+
+
+def _decimals(value: float) -> int:
+    """Digits after the point of a finite number as it is written."""
+    text = repr(value)
+    rest = text.partition(".")[2]
+    return len(rest) if rest.isdigit() else -int(Decimal(text).as_tuple().exponent)
 
 
 @np.errstate(over="ignore", invalid="ignore")

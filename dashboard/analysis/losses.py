@@ -25,6 +25,8 @@ DEFAULTS: Mapping[str, Any] = {
 }
 """TRL's defaults of the other arguments that change the loss."""
 
+_DEFAULT_WORDS = {key: text(value) for key, value in DEFAULTS.items()}
+
 _FAR, _NEAR_IPO = 3 * UNTRAINED, (0.5, 1.05)
 _FIRST_MARGIN, _FIRST_ERROR = 0.1, 0.03
 """Reward margin up to which a first logged training loss tells its type, and how far, as a share, it may be off."""
@@ -47,7 +49,9 @@ def loss_type(config: Mapping[str, Any]) -> str | None:
 def loss_argument(config: Mapping[str, Any], key: str) -> str:
     """The argument `key` of DEFAULTS as text, the same for all ways to write it; TRL's default if it is absent."""
     value = config.get(key)
-    if value is None or str(value).lower() in ("none", "null"):
+    if value is None:
+        return _DEFAULT_WORDS[key]
+    if str(value).lower() in ("none", "null"):
         value = DEFAULTS[key]
     if key == "use_weighting":
         value = bool(value)
@@ -107,7 +111,7 @@ def _weights(config: Mapping[str, Any], kinds: int) -> list[float] | None:
 
 def worse_than_untrained(run: Run, loss: float | None) -> bool:
     """Whether `loss` is above what the model had before training, by more than rounding."""
-    untrained = untrained_loss(run)
+    untrained = untrained_loss(run) if loss is not None else None
     return loss is not None and untrained is not None and loss > untrained + ROUNDING * max(1.0, untrained)
 
 

@@ -20,7 +20,7 @@ from dashboard.analysis.identity import (
     moves,
     with_reference,
 )
-from dashboard.analysis.study import Evidence, Study
+from dashboard.analysis.study import Evidence, Study, once
 
 
 @dataclass(frozen=True)
@@ -47,13 +47,40 @@ def references(study: Study) -> References:
 
     A reference can be relied on if a run proves its beta by itself, or if runs of different rewards agree on it.
     """
-    points = {run: seen for run, evidence in study.items() if (seen := evaluations(evidence)) is not None}
-    identities = {run: identify(evidence, points.get(run)) for run, evidence in study.items()}
-    anchors = _anchors(points, identities)
-    for run, found in identities.items():
-        if found.state == "unknown" and run in points and not moves(study[run]):
-            identities[run] = _by_others(found, points[run], anchors)
+    alone = {run: _alone(evidence) for run, evidence in study.items()}
+    identities = {run: found.identity for run, found in alone.items()}
+    anchors = _anchors(alone)
+    for run, found in alone.items():
+        if found.points is not None:
+            identities[run] = _by_others(found.identity, found.points, anchors)
     return References(identities, _shared(identities))
+
+
+@dataclass(frozen=True)
+class _Alone:
+    """What a run proves by itself, and its rewards at the last evaluation, of chosen and rejected.
+
+    `points` are its evaluations where other runs may tell its beta.
+    """
+
+    identity: Identity
+    rewards: tuple[float, ...] = ()
+    points: Points | None = None
+
+    @property
+    def ratio(self) -> tuple[float, ...]:
+        """Rewards / beta at the last evaluation, in nats, of chosen and rejected."""
+        return tuple(reward / (self.identity.beta or 1.0) for reward in self.rewards)
+
+
+@once
+def _alone(evidence: Evidence) -> _Alone:
+    points = evaluations(evidence)
+    found = identify(evidence, points)
+    if points is None:
+        return _Alone(found)
+    others_may = found.state == "unknown" and not moves(evidence)
+    return _Alone(found, tuple(points.rewards[:, -1].tolist()), points if others_may else None)
 
 
 def as_trained(study: Study, known: References) -> Study:
@@ -67,15 +94,17 @@ def _with_beta(evidence: Evidence, found: Identity) -> Evidence:
     return replace(evidence, run=replace(evidence.run, config={**evidence.run.config, "beta": found.beta}))
 
 
-def _anchors(points: Mapping[str, Points], identities: Mapping[str, Identity]) -> list[Reference]:
+def _anchors(alone: Mapping[str, _Alone]) -> list[Reference]:
     """The references that can be relied on, that of the most runs first."""
     found = []
-    for group in _shared(identities):
-        close = [run for run in group.runs if _reference(identities[run]).same(group.reference)]
-        sure = [run for run in group.runs if identities[run].proven_by]
-        if sure:
-            found.append(_reference(identities[sure[0]]))
-        elif _rewards_differ([_ratio(points[run], identities[run]) for run in close], group.reference.error):
+    for group in _shared({run: one.identity for run, one in alone.items()}):
+        members = [alone[run] for run in group.runs]
+        sure = next((one.identity for one in members if one.identity.proven_by), None)
+        if sure is not None:
+            found.append(_reference(sure))
+            continue
+        close = [one for one in members if _reference(one.identity).same(group.reference)]
+        if _rewards_differ([one.ratio for one in close], group.reference.error):
             found.append(group.reference)
     return found
 
@@ -85,13 +114,7 @@ def _reference(found: Identity) -> Reference:
     return found.reference
 
 
-def _ratio(points: Points, found: Identity) -> tuple[float, float]:
-    """Rewards / beta at the last evaluation, in nats, of chosen and rejected."""
-    chosen, rejected = (points.rewards[:, -1] / (found.beta or 1.0)).tolist()
-    return chosen, rejected
-
-
-def _rewards_differ(ratios: list[tuple[float, float]], error: float) -> bool:
+def _rewards_differ(ratios: list[tuple[float, ...]], error: float) -> bool:
     """Whether betas wrong by NARROW would have moved the references apart: copies of one run prove nothing."""
     return len(ratios) > 1 and NARROW * float(np.ptp(np.array(ratios), axis=0).max()) > 2 * error
 

@@ -1,9 +1,10 @@
 """What the analysis looks at: runs with their curves, per-pair scores and samples, where their sources have them."""
 
-from collections.abc import Hashable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache
-from typing import Any
+from functools import lru_cache, wraps
+from typing import Any, TypeVar
+from weakref import WeakKeyDictionary
 
 import numpy as np
 import numpy.typing as npt
@@ -16,6 +17,8 @@ from training.record.schema import History, Run
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
 Bools = npt.NDArray[np.bool_]
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, eq=False)
@@ -131,6 +134,20 @@ class Evidence:
 
 Study = Mapping[str, Evidence]
 """Run id -> evidence, in the order in which the sources name the runs."""
+
+
+def once(make: Callable[[Evidence], T]) -> Callable[[Evidence], T]:
+    """Keeps what `make` gives for as long as the evidence is there: of a run that has changed it is another object."""
+    known: WeakKeyDictionary[Evidence, T] = WeakKeyDictionary()
+
+    @wraps(make)
+    def of(evidence: Evidence) -> T:
+        found = known.get(evidence, known)
+        if found is known:
+            found = known[evidence] = make(evidence)
+        return found  # type: ignore[return-value]
+
+    return of
 
 
 def study(evidence: Iterable[Evidence]) -> Study:

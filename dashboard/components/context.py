@@ -6,7 +6,7 @@ from typing import TypeVar, cast
 
 from flask import current_app
 
-from dashboard.analysis import comparability
+from dashboard.analysis import comparability, grouping
 from dashboard.analysis import references as of_references
 from dashboard.analysis.comparability import Group
 from dashboard.analysis.ranking import At
@@ -48,6 +48,11 @@ def accuracy_groups(snapshot: Snapshot) -> tuple[Group, ...]:
         return comparability.accuracy_groups(study(snapshot), references(snapshot))
 
     return _of_state(snapshot, make, "accuracy groups")
+
+
+def groupings(snapshot: Snapshot) -> dict[str, str]:
+    """What all runs can be put together by, in words."""
+    return _of_state(snapshot, lambda: grouping.choices(list(snapshot.runs.values())), "groupings")
 
 
 def loss_groups(snapshot: Snapshot) -> tuple[Group, ...]:

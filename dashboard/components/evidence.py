@@ -1,7 +1,7 @@
 """What the pages judge runs by: curves, per-pair scores and samples, each read when it is looked at."""
 
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, ItemsView, Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeVar
@@ -90,6 +90,9 @@ class _LazyHistory(Mapping[str, Series]):
     def __len__(self) -> int:
         return len(self._all())
 
+    def items(self) -> ItemsView[str, Series]:
+        return self._all().items()
+
     def __bool__(self) -> bool:
         return bool(self._evaluations() or self._all())
 
@@ -100,6 +103,7 @@ class _LazyScores(Mapping[int, Scores]):
     def __init__(self, held: Held, directory: Path, run: Run) -> None:
         self._held, self._directory, self._run = held, directory, run
         self._pairs = pairs_path(directory, run)
+        self._paths: dict[int, str] = {}
 
     @cached_property
     def _steps(self) -> list[int]:
@@ -108,9 +112,10 @@ class _LazyScores(Mapping[int, Scores]):
     def __getitem__(self, step: int) -> Scores:
         if step not in (0, self._run.best_step, self._run.step) and step not in self._steps:
             raise KeyError(step)
-        path = scores_path(self._directory, step)
-        if stamps.stamp(path) is None:
+        place = self._paths.get(step) or self._paths.setdefault(step, str(scores_path(self._directory, step)))
+        if stamps.stamp(place) is None:
             raise KeyError(step)
+        path = Path(place)
         files = (path,) if self._pairs is None else (path, self._pairs)
         found = _held(self._held, files, lambda: scores_at(self._directory, self._run, step), kept_scores.size)
         if found is None:

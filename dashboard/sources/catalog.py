@@ -92,7 +92,8 @@ class Catalog:
         others = self._not_local(version, uploads, look.runs)
         runs = {**look.runs, **{run.id: run for run in others.runs if run.id not in look.runs}}
         moment = time.time() if now is None else now
-        ages = [quiet for run in look.runs.values() if (quiet := quiet_minutes(run, moment)) is not None]
+        running = [run for run in look.runs.values() if run.status == "running"]
+        ages = [quiet for run in running if (quiet := quiet_minutes(run, moment)) is not None]
         state = f"{self._started}.{look.version}.{version}"
         return Snapshot(f"{state}+{sum(ages)}.{told}", runs, uploads, look.problem, others.notes, look.files)
 

@@ -90,14 +90,14 @@ def _stamp(version: str, view: View) -> str:
 
 
 def _board(snapshot: Snapshot, view: View) -> Board:
+    if view.group:
+        return _grouped(board(snapshot, view._replace(group="")), _stamp(snapshot.version, view), view.group)
     seen = _seen(context.study(snapshot), view)
     beta = view.beta or common_scale.usual_beta(seen.study)
     study, at = seen.study, seen.at
     if view.rank in ("common", "calibrated"):
         study = common_scale.with_common_scale(study, beta if view.rank == "common" else None)
-    known = None if view.at == "step" else context.references(snapshot)
-    groups = comparability.accuracy_groups(study, known)
-    sets = tuple(EvaluationSet(group.label, group.runs, group.proven) for group in groups)
+    sets = _sets(study) if view.at == "step" else _sets_of_all(snapshot, study)
     keys = tuple(KEYS.get(view.rank) or comparability.natural_metric(group.runs) for group in sets)
     answers = tuple(_answer(group, key, at, study, beta) for group, key in zip(sets, keys, strict=True))
     slots = context.catalog().colours(snapshot.runs)
@@ -107,12 +107,32 @@ def _board(snapshot: Snapshot, view: View) -> Board:
         for item in _placed(group, key, answer, study=study, at=at, slots=slots)
     ]
     table = run_table.table(placed, at, time.time(), KEYS.get(view.rank))
-    lines = board_groups.lines(sets, keys, view.group, at) if view.group else ()
+    runs = [evidence.run for evidence in study.values()]
+    groupings = grouping.choices(runs) if view.at == "step" else context.groupings(snapshot)
     stamp = _stamp(snapshot.version, view)
     return Board(
-        study, at, sets, keys, answers, (*seen.notes, *_unscored(study, view.rank)), table, lines,
-        grouping.choices([item.run for item in placed]), beta, seen.step, stamp, content(table, lines, stamp),
+        study, at, sets, keys, answers, (*seen.notes, *_unscored(study, view.rank)), table, (),
+        groupings, beta, seen.step, stamp, content(table, (), stamp),
     )  # fmt: skip
+
+
+def _grouped(plain: Board, stamp: str, group: str) -> Board:
+    """The same runs, put together."""
+    lines = board_groups.lines(plain.sets, plain.keys, group, plain.at)
+    return replace(plain, groups=lines, stamp=stamp, content=content(plain.table, lines, stamp))
+
+
+def _sets(study: Study) -> tuple[EvaluationSet, ...]:
+    groups = comparability.accuracy_groups(study)
+    return tuple(EvaluationSet(group.label, group.runs, group.proven) for group in groups)
+
+
+def _sets_of_all(snapshot: Snapshot, study: Study) -> tuple[EvaluationSet, ...]:
+    """What all runs are grouped by does not depend on the metric that ranks them."""
+    return tuple(
+        EvaluationSet(group.label, tuple(study[run.id].run for run in group.runs), group.proven)
+        for group in context.accuracy_groups(snapshot)
+    )
 
 
 def _placed(

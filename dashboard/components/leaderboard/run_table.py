@@ -1,6 +1,6 @@
 """The table of runs: its columns, and a run as a row of plain values."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -104,40 +104,34 @@ def table(placed: Sequence[Placed], at: At, now: float, key: str | None = None) 
     """The table of runs; `key` is the metric that the user ranks by, if it is one of his own choice."""
     keys = parameters([item.run for item in placed])
     shown = columns(placed, keys, at, key)
-    return Table(shown, tuple(_row(item, shown, at, now) for item in placed))
+    cells = [_cells(column.field, placed, at, now) for column in shown if column.kind not in LATER]
+    rows = zip((_hidden(item, at) for item in placed), zip(*cells, strict=True), strict=True)
+    return Table(shown, tuple((*hidden, *row) for hidden, row in rows))
 
 
-def _row(item: Placed, shown: Sequence[Column], at: At, now: float) -> tuple[Any, ...]:
-    run, metrics = item.run, ranking.evaluation(item.run, at)
-    interval = improvement.interval(item.evidence, at)
-    loss = ranking.finite(metrics.get(EVAL_LOSS))
-    own: dict[str, Any] = {
-        "rank": item.rank,
-        "name": run.name,
-        "versus": _versus(item),
-        "set": item.group.name,
-        "state": state(run, now),
-        "step": ranking.evaluation_step(run, at),
-        "n": run.n_eval,
-        "sweep": run.sweep,
-        "source": run.source,
-    }
-    hidden = (
+def _hidden(item: Placed, at: At) -> tuple[Any, ...]:
+    run, interval = item.run, improvement.interval(item.evidence, at)
+    return (
         run.id,
         item.slot,
         interval and round(interval.low, 5),
         interval and round(interval.high, 5),
-        int(_worse(item.evidence, loss)),
+        int(_worse(item.evidence, ranking.finite(ranking.evaluation(run, at).get(EVAL_LOSS)))),
         run.error,
         run.max_steps,
     )
-    return (*hidden, *(_value(c.field, own, metrics, run) for c in shown if c.kind not in LATER))
 
 
-def _value(field: str, own: dict[str, Any], metrics: Any, run: Run) -> Any:
+def _cells(field: str, placed: Sequence[Placed], at: At, now: float) -> list[Any]:
+    """The values of one column."""
     if field in METRICS:
-        return _number_or_word(metrics.get(METRICS[field]))
-    return own[field] if field in own else plain(run.config.get(field.removeprefix(_CONFIG)))
+        key = METRICS[field]
+        return [_number_or_word(ranking.evaluation(item.evidence.run, at).get(key)) for item in placed]
+    own = _OWN.get(field)
+    if own is not None:
+        return [own(item, at, now) for item in placed]
+    key = field.removeprefix(_CONFIG)
+    return [plain(item.evidence.run.config.get(key)) for item in placed]
 
 
 def _number_or_word(value: float | None) -> float | str | None:
@@ -157,6 +151,19 @@ def _versus(item: Placed) -> str:
     if item.run.id not in item.group.compared:
         return ""
     return "tied" if item.run.id in item.group.tied else "apart"
+
+
+_OWN: Mapping[str, Callable[[Placed, At, float], Any]] = {
+    "rank": lambda item, at, now: item.rank,
+    "name": lambda item, at, now: item.run.name,
+    "versus": lambda item, at, now: _versus(item),
+    "set": lambda item, at, now: item.group.name,
+    "state": lambda item, at, now: state(item.run, now),
+    "step": lambda item, at, now: ranking.evaluation_step(item.run, at),
+    "n": lambda item, at, now: item.run.n_eval,
+    "sweep": lambda item, at, now: item.run.sweep,
+    "source": lambda item, at, now: item.run.source,
+}
 
 
 def plain(value: Any) -> Any:
