@@ -1,6 +1,7 @@
 """The charts of the Hyper-parameters page: what is measured, where it stands, what is missing."""
 
 import math
+from itertools import pairwise
 
 import numpy as np
 import plotly.graph_objects as go
@@ -15,7 +16,7 @@ from dashboard.analysis.surface import Line, surface
 from dashboard.figures import importance as importance_figures
 from dashboard.figures.parallel import MOST_LEVELS, MOST_TICKS, axis, lines, ticks
 from dashboard.figures.slices import MOST_BARS, Point, slice_figure
-from dashboard.figures.surface import surface_figure
+from dashboard.figures.surface import _spread, surface_figure
 from training.record.intervals import Interval
 from training.record.schema import Run
 
@@ -139,15 +140,42 @@ def square(values: tuple[float, float, float, float]) -> dict[str, object]:
 
 def test_measured_points_lie_over_contours_of_the_same_colours():
     figure = go.Figure(square((0.6, 0.7, 0.8, 0.9)))
-    contour, outline, points = figure.data
+    contour, beyond, outline, points = figure.data
     assert contour.coloraxis == points.marker.coloraxis == "coloraxis"
     assert (figure.layout.coloraxis.cmin, figure.layout.coloraxis.cmax) == (0.6, 0.9)
     assert len(points.x) == 4
     assert (outline.x[0], outline.y[0]) == (outline.x[-1], outline.y[-1])
     assert contour.connectgaps is False
+    assert beyond.fill == "toself"
+
+
+def test_the_sheet_beyond_the_places_is_wider_than_they_are_and_has_them_as_its_hole():
+    """The places span 0 to 1 on both axes: the frame goes from 2 * 0 - 1 = -1 to 2 * 1 - 0 = 2.
+
+    Hole and frame turn in opposite ways, or the browser would fill the hole: areas 1 and -9 by the shoelace formula.
+    """
+    beyond = square((0.6, 0.7, 0.8, 0.9))["data"][1]
+    gap = beyond["x"].index(None)
+    frame, hole = (
+        [*zip(beyond["x"][part], beyond["y"][part], strict=True)] for part in (slice(gap), slice(gap + 1, None))
+    )
+    assert {*frame} == {(-1, -1), (-1, 2), (2, 2), (2, -1)}
+    assert {*hole} == {(0, 0), (1, 0), (0, 1), (1, 1)}
+    assert [
+        sum(x * below - across * y for (x, y), (across, below) in pairwise(ring)) / 2 for ring in (frame, hole)
+    ] == [-9, 1]
 
 
 @pytest.mark.parametrize("values", [(0.7, 0.7, 0.7, 0.7), (0.6, math.nan, math.nan, 0.8)])
 def test_equal_and_missing_values_are_drawn_too(values):
     figure = go.Figure(square(values))
     assert figure.layout.coloraxis.cmin < figure.layout.coloraxis.cmax
+
+
+def test_the_colour_reaches_beyond_the_places_by_one_step_of_the_grid():
+    """Around the one known point of a 5 x 5 grid 8 become known, with its value; the 16 of the border stay empty."""
+    z = np.full((5, 5), np.nan)
+    z[2, 2] = 0.7
+    spread = _spread(z)
+    assert np.isfinite(spread).sum() == 9
+    assert np.nanmin(spread) == np.nanmax(spread) == 0.7

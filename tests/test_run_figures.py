@@ -42,8 +42,18 @@ def test_the_margin_is_the_band_between_both_rewards():
 
 
 def test_the_untrained_loss_is_marked_where_it_is_known():
-    assert run_curves.figure(LOSS, {}, 0)["layout"]["shapes"][0]["y0"] == 0.6931
-    assert "shapes" not in run_curves.figure(run_curves.learning(None)[2], {}, 0)["layout"]
+    logged = history([0, 10])
+    assert run_curves.figure(LOSS, logged, 0)["layout"]["shapes"][0]["y0"] == 0.6931
+    assert "shapes" not in run_curves.figure(run_curves.learning(None)[2], logged, 0)["layout"]
+
+
+def test_a_chart_without_points_has_no_axes_and_says_so_until_the_first_one():
+    layout = run_curves.figure(ACCURACY, {}, 0)["layout"]
+    assert (layout["xaxis"]["visible"], layout["yaxis"]["visible"]) == (False, False)
+    assert [said["text"] for said in layout["annotations"]] == ["no points yet"]
+    assert "visible" not in run_curves.figure(ACCURACY, history([0]), 0)["layout"]["xaxis"]
+    assert not run_curves.began(ACCURACY, run_curves.sent(CHARTS, {}))
+    assert run_curves.began(ACCURACY, run_curves.sent(CHARTS, history([0])))
 
 
 def test_only_new_points_are_sent_as_lists():

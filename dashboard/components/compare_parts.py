@@ -39,11 +39,12 @@ def answer(found: Sequence[Difference], snapshot: Snapshot, baseline: str) -> ht
     rows = [one for one in found if one.key == EVAL_ACCURACY]
     proven = [one for one in rows if one.proven]
     told = len([one for one in rows if one.comparison is not None])
-    sentences = [_sentence(one, snapshot.runs[one.run].name, snapshot.runs[baseline].name, told) for one in rows]
+    against = numbers.visible(snapshot.runs[baseline].name)
+    sentences = [_sentence(one, numbers.visible(snapshot.runs[one.run].name), against, told) for one in rows]
     head = (
         "None of these runs can be compared by accuracy with the baseline."
         if not told
-        else f"{_how_many(len(proven), told)} shown to differ in reward accuracy from {snapshot.runs[baseline].name}."
+        else f"{_how_many(len(proven), told)} shown to differ in reward accuracy from {against}."
     )
     details = [html.P(text, className="answer-detail") for text in sentences]
     return html.Section([html.P(head, className="headline"), *details], className="panel", **{"aria-live": "polite"})
@@ -119,17 +120,33 @@ def _metric(
 ) -> html.Div:
     shown = numbers.percent if key == EVAL_ACCURACY else numbers.metric
     label = f"{_NAMES[key]} (beta {b:g})" if key == EVAL_COMMON else _NAMES[key]
-    base = [parts.run_link(names[baseline], slots[baseline]), shown(found[0].baseline), "baseline", "", ""]
-    rows = [[parts.run_link(names[one.run], slots[one.run]), shown(one.value), *_difference(one)] for one in found]
+    why = _why_none(found)
+    base = [parts.run_link(names[baseline], slots[baseline]), shown(found[0].baseline)]
+    rows = [[parts.run_link(names[one.run], slots[one.run]), shown(one.value)] for one in found]
     head = ["Run", label, "Difference", "95% interval", "p"]
+    if why:
+        head = head[:2]
+    else:
+        base, rows = (
+            [*base, "baseline", "", ""],
+            [[*row, *_difference(one)] for row, one in zip(rows, found, strict=True)],
+        )
     title = html.H3([label, parts.metric_help(key)], className="compare-metric-name")
-    return html.Div([title, parts.table(head, [base, *rows], label, numeric=(1, 2, 3, 4))])
+    note = [html.P(f"No difference is shown: {why}.", className="chart-note")] if why else []
+    numeric = range(1, len(head))
+    return html.Div([title, *note, parts.table(head, [base, *rows], label, numeric, ["", "", *head[2:]])])
+
+
+def _why_none(found: Sequence[Difference]) -> str:
+    """Why no run can be compared with the baseline by this metric, if it is the same for all; else empty."""
+    reasons = {one.why for one in found if one.comparison is None}
+    return next(iter(reasons)) or "" if len(reasons) == 1 and all(one.comparison is None for one in found) else ""
 
 
 def _difference(one: Difference) -> list[Any]:
     found = one.comparison
     if found is None:
-        return [html.Span(one.why or "–", className="dim"), "", ""]
+        return [html.Span(one.why or numbers.MISSING, className="dim"), "", ""]
     share = one.key == EVAL_ACCURACY
     width = 3 if one.key == EVAL_MARGIN else 4
 
@@ -159,7 +176,8 @@ def configuration(
     equal = "1 more is equal, or a name or path." if same == 1 else f"{same:,} more are equal, or names and paths."
     more = html.P(equal, className="chart-note") if same > 0 else None
     yaml_text = parts.folded("As YAML", parts.copyable(text))
-    shown = [parts.table(head, body, "What differs"), *([more] if more else []), yaml_text]
+    named = ["", *(numbers.visible(run.name) for run in runs)]
+    shown = [parts.table(head, body, "What differs", stacked=named), *([more] if more else []), yaml_text]
     title = f"Configuration: {len(rows)} {'argument differs' if len(rows) == 1 else 'arguments differ'}"
     return parts.card(title, shown)
 
@@ -206,7 +224,9 @@ def pairs(study: Study, runs: Sequence[Run], slots: Mapping[str, int], at: At) -
         for row, pair in enumerate(found.pairs[:_PAIRS_SHOWN])
     ]
     note = html.P(f"{about} Margins in nats; the widest apart first.", className="chart-note")
-    table = html.Div(parts.table(head, body, title, numeric=tuple(range(1, len(head)))), className="compare-pairs")
+    named = ["", *(numbers.visible(run.name) for run, _ in known)]
+    rows = parts.table(head, body, title, tuple(range(1, len(head))), named)
+    table = html.Div(rows, className="compare-pairs")
     return parts.card(
         title, [note, table], dcc.Link("All of them on Pairs", href=path, className="btn btn-quiet btn-tall")
     )

@@ -8,6 +8,7 @@ import dash_bootstrap_components as dbc
 from dash import dcc, html
 
 from dashboard.analysis.findings.finding import Finding
+from dashboard.analysis.numbers import visible
 from dashboard.figures import theme
 from training.record.metrics import describe
 from training.record.schema import Run
@@ -91,8 +92,9 @@ def run_path(run_id: str) -> str:
 
 def run_link(run: Run, slot: int) -> dcc.Link:
     """A run by colour and name, leading to its page."""
-    name = html.Span(run.name, className="run-label")
-    return dcc.Link([swatch(slot), name], href=run_path(run.id), className="run-name run-link", title=run.name)
+    words = visible(run.name)
+    name = html.Span(words, className="run-label")
+    return dcc.Link([swatch(slot), name], href=run_path(run.id), className="run-name run-link", title=words)
 
 
 def badge(text: str, kind: str = "info", tip: str = "") -> html.Span:
@@ -103,7 +105,7 @@ def badge(text: str, kind: str = "info", tip: str = "") -> html.Span:
 def finding_list(findings: Sequence[Finding]) -> html.Ul:
     """Findings as sentences, the gravest first, each with the source of its rule under the pointer."""
     rows = [
-        html.Li([html.Span(className=f"mark mark-{f.severity}"), html.Span(f.sentence, title=f.source)])
+        html.Li([html.Span(className=f"mark mark-{f.severity}"), html.Span(visible(f.sentence), title=f.source)])
         for f in findings
     ]
     return html.Ul(rows, className="finding-list")
@@ -121,17 +123,33 @@ def tiles(*found: html.Div) -> html.Div:
     return html.Div(list(found), className="tiles")
 
 
-def table(head: Sequence[Any], rows: Sequence[Sequence[Any]], label: str, numeric: Sequence[int] = ()) -> html.Div:
-    """A plain table that scrolls sideways by itself where it is too wide; `numeric` columns stand on the right."""
-    right = {"className": "number"}
+def table(
+    head: Sequence[Any],
+    rows: Sequence[Sequence[Any]],
+    label: str,
+    numeric: Sequence[int] = (),
+    stacked: Sequence[str] = (),
+) -> html.Div:
+    """A plain table that scrolls sideways by itself where it is too wide; `numeric` columns stand on the right.
 
-    def cells(tag: Any, row: Sequence[Any]) -> list[Any]:
-        return [tag(cell, **(right if place in numeric else {})) for place, cell in enumerate(row)]
+    With `stacked`, the columns' names as text, the cells of a row stand below each other on a phone, named; what each
+    part is stays said, for a browser takes that from tables that are shown as blocks.
+    """
 
-    body = html.Table(
-        [html.Thead(html.Tr(cells(html.Th, head))), html.Tbody([html.Tr(cells(html.Td, r)) for r in rows])]
-    )
-    return html.Div(body, className="plain-table", tabIndex=0, role="region", **{"aria-label": label})
+    def cells(tag: Any, row: Sequence[Any], names: Sequence[str] = ()) -> list[Any]:
+        right = [{"className": "number"} if place in numeric else {} for place in range(len(row))]
+        named = [{"data-label": name} if name else {} for name in names] or [{}] * len(row)
+        kind = role("columnheader" if tag is html.Th else "cell")
+        return [tag(cell, **one, **two, **kind) for cell, one, two in zip(row, right, named, strict=True)]
+
+    def role(name: str) -> dict[str, str]:
+        return {"role": name} if stacked else {}
+
+    lines = [html.Tr(cells(html.Td, row, stacked), **role("row")) for row in rows]
+    top = html.Thead(html.Tr(cells(html.Th, head), **role("row")), **role("rowgroup"))
+    body = html.Table([top, html.Tbody(lines, **role("rowgroup"))], **role("table"))
+    class_name = "plain-table stacked" if stacked else "plain-table"
+    return html.Div(body, className=class_name, tabIndex=0, role="region", **{"aria-label": label})
 
 
 def chart(graph_id: str, figure: Any, height: int, summary: str, **options: Any) -> html.Figure:

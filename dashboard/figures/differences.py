@@ -32,7 +32,7 @@ def accuracy_differences(rows: Sequence[Row]) -> dict[str, Any]:
     beside = max(1.0, 0.06 * (high - low))
     return theme.figure(
         traces,
-        "points of reward accuracy above the baseline",
+        "accuracy, points above baseline",
         "",
         xaxis={"range": [low - beside, high + beside], "ticksuffix": "", "zeroline": False},
         yaxis={

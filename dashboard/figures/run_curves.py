@@ -82,10 +82,17 @@ def has_points(chart: Chart, history: History) -> bool:
 
 
 def figure(chart: Chart, history: History, slot: int) -> dict[str, Any]:
-    """The chart as plain JSON values: one trace per line, empty ones too, so that each keeps its place."""
+    """The chart as plain JSON values: one trace per line, empty ones too, so that each keeps its place.
+
+    Without any point it has no axes, which would show numbers that nobody measured.
+    """
     behind = any(len(history.get(line.key, ())) > 1 for line in chart.lines if not line.faint)
     traces = [_trace(line, history.get(line.key, Series()), slot, behind and line.faint) for line in chart.lines]
-    layout: dict[str, Any] = {"margin": {"l": 52, "r": 10, "t": 8, "b": 36}, **_mark(chart)}
+    layout: dict[str, Any] = {"margin": {"l": 52, "r": 10, "t": 8, "b": 36}}
+    if not has_points(chart, history):
+        bare = {"visible": False}
+        return theme.figure(traces, "", "", **layout, xaxis=bare, yaxis=bare, annotations=[_NONE_YET])
+    layout |= _mark(chart)
     if chart.percent:
         layout["yaxis"] = {"tickformat": ".0%"}
     return theme.figure(traces, "optimizer step", chart.unit, **layout)
@@ -121,6 +128,17 @@ def _finite(value: float) -> float | None:
     return value if math.isfinite(value) else None
 
 
+_NONE_YET = {
+    "text": "no points yet",
+    "x": 0.5,
+    "y": 0.5,
+    "xref": "paper",
+    "yref": "paper",
+    "showarrow": False,
+    "font": {"color": theme.GREY},
+}
+
+
 def _mark(chart: Chart) -> dict[str, Any]:
     """A dotted line across the chart, with its words at the right end."""
     if chart.mark is None:
@@ -136,6 +154,11 @@ def sent(charts: Sequence[Chart], history: History) -> dict[str, list[int]]:
     """What a browser has once it was sent `figure` of these charts."""
     found = {key: history.get(key, Series()) for chart in charts for key in chart.keys}
     return {key: [len(series), series.steps[-1] if len(series) else -1] for key, series in found.items()}
+
+
+def began(chart: Chart, drawn: Any) -> bool:
+    """Whether the browser, by what it says that it has, shows any point of the chart."""
+    return isinstance(drawn, dict) and any(drawn.get(key) not in (None, [0, -1]) for key in chart.keys)
 
 
 def news(chart: Chart, history: History, drawn: Any) -> list[Any] | None:

@@ -143,5 +143,6 @@ def panel(found: Answer) -> html.Div:
     """The answer as the page shows it."""
     head = html.P(found.headline, className="headline" if found.told else "headline dim")
     details = [html.P(text, className="answer-detail") for text in found.details if text]
-    rest = parts.folded(f"{len(found.folded)} more hyper-parameters", html.Ul([html.Li(text) for text in found.folded]))
+    many = "1 more hyper-parameter" if len(found.folded) == 1 else f"{len(found.folded)} more hyper-parameters"
+    rest = parts.folded(many, html.Ul([html.Li(text) for text in found.folded]))
     return html.Div([head, *details, *([rest] if found.folded else [])], className="answer")

@@ -96,7 +96,7 @@ def _side(name: str, found: TokenRewards, kept: float | None, most: float) -> ht
 def _token(token: str, reward: float, most: float) -> html.Span:
     """A token; its colour is set by a custom property from -1 to 1, its number shown under the pointer and on focus."""
     share = reward / most if np.isfinite(reward) else 0.0
-    number = f"{reward:+.4f}".replace("-", "−")
+    number = _signed(reward)
     words = _shown(token)
     sign = "pairs-token pairs-up" if share > 0 else "pairs-token pairs-down"
     return html.Span(
@@ -107,6 +107,12 @@ def _token(token: str, reward: float, most: float) -> html.Span:
         style={"--reward": f"{abs(share):.3f}"},
         **{"data-tip": number, "aria-label": f"{visible(token)}: {number}"},
     )
+
+
+def _signed(reward: float) -> str:
+    """With its sign, but of what rounds to nothing."""
+    text = f"{reward:+.4f}".replace("-", "−")
+    return text if float(f"{reward:.4f}") else "0.0000"
 
 
 def _shown(token: str) -> str:

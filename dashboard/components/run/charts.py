@@ -88,11 +88,16 @@ def outputs() -> list[Output]:
 
 
 def news(view: View, known: Any) -> list[Any]:
-    """The values of `outputs`: points where some are new, a figure where points were replaced, else nothing."""
+    """The values of `outputs`: points where some are new, a figure where points were replaced, else nothing.
+
+    The first points come as a whole figure, with its axes.
+    """
     found: list[Any] = []
     for chart in charts(view):
         added = run_curves.news(chart, view.history, known)
-        if added is None:
+        if added != [] and not run_curves.began(chart, known):
+            found += [no_update, run_curves.figure(chart, view.history, view.slot)]
+        elif added is None:
             found += [no_update, new_data(run_curves.figure(chart, view.history, view.slot))]
         else:
             found += [added or no_update, no_update]

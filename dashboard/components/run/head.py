@@ -24,7 +24,7 @@ LONGEST_ERROR = 400
 def head(view: View, group: Group, now: float) -> list[Any]:
     """Name, state and facts, what happened, and for a running run its progress."""
     run = view.run
-    title = html.H1([parts.swatch(view.slot), html.Span(run.name)], className="run-title")
+    title = html.H1([parts.swatch(view.slot), html.Span(numbers.visible(run.name))], className="run-title")
     links = [
         dcc.Link("Curves", href=pages_link("/curves", run.id), className="btn btn-quiet btn-tall"),
         dcc.Link("Pairs", href=pages_link("/pairs", run.id), className="btn btn-quiet btn-tall"),
@@ -34,7 +34,7 @@ def head(view: View, group: Group, now: float) -> list[Any]:
         links.append(dcc.Link("Compare with the best", href=href, className="btn btn-quiet btn-tall"))
     top = html.Div([title, parts.badge(run.status, KINDS.get(run.status, "plain"))], className="run-top")
     row = html.Div([top, html.Div(links, className="run-links")], className="run-head-row")
-    return [steps_beside(view, group), row, _facts(view, now), *_happened(view, now), *_progress(view, now)]
+    return [row, _facts(view, now), *_happened(view, now), *_progress(view, now), steps_beside(view, group)]
 
 
 def _facts(view: View, now: float) -> html.Div:

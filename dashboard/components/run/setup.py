@@ -1,6 +1,7 @@
 """How a run was set up: its arguments, what it ran on, what it was trained on."""
 
 import json
+import math
 import shlex
 from collections.abc import Mapping
 from typing import Any
@@ -70,6 +71,8 @@ def _table(config: Mapping[str, Any], chosen: Mapping[str, Any], group: Group, o
 
 def _value(value: Any) -> str:
     text = "none" if value is None else value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    if isinstance(value, float) and math.isfinite(value) and float(numbers.short(value)) == value:
+        return numbers.short(value)
     return numbers.one_line(text, LONGEST)
 
 

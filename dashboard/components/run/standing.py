@@ -71,19 +71,22 @@ def body(view: View, group: Group) -> list[Any]:
 def _tiles(view: View, group: Group, evidence: Evidence) -> html.Div:
     run, metrics = view.run, ranking.evaluation(view.run, AT)
     rank, interval = group.ranks.get(run.id), improvement.interval(evidence, AT)
-    share = f"95% interval {interval.low:.1%} to {interval.high:.1%}" if interval else "no interval: pairs not counted"
-    step = ranking.evaluation_step(run, AT)
-    word = "best checkpoint" if run.best else "last evaluation"
+    accuracy = metrics.get(EVAL_ACCURACY)
+    none = "" if accuracy is None else "no interval: pairs not counted"
+    share = f"95% interval {interval.low:.1%} to {interval.high:.1%}" if interval else none
+    evaluated = any(split_key(key)[0] == "eval" for key in metrics)
+    step = ranking.evaluation_step(run, AT) if evaluated else None
+    word = "" if step is None else "best checkpoint" if run.best else "last evaluation"
     shown = [
         parts.tile(
             "Rank", f"{rank} of {len(group.ranks)}" if rank else numbers.MISSING, f"by {numbers.label(group.key)}"
         ),
-        parts.tile("Reward accuracy", numbers.percent(metrics.get(EVAL_ACCURACY)), share, _meaning(EVAL_ACCURACY)),
+        parts.tile("Reward accuracy", numbers.percent(accuracy), share, _meaning(EVAL_ACCURACY)),
         parts.tile(
             "Eval loss", numbers.metric(metrics.get(ranking.EVAL_LOSS)), _loss_hint(evidence), _meaning("eval/loss")
         ),
         parts.tile("Taken at", numbers.MISSING if step is None else f"step {step:,}", word),
-        parts.tile("Evaluation pairs", numbers.count(run.n_eval), _of(run)),
+        parts.tile("Evaluation pairs", numbers.count(run.n_eval), _of(run) if run.n_eval is not None else ""),
     ]
     return parts.tiles(*shown)
 
@@ -109,11 +112,12 @@ def _against_best(view: View, group: Group) -> str:
     best = next(other for other in group.runs if other.id == answer.best)
     if run.id == best.id:
         return answer.sentences[1] if len(answer.sentences) > 1 else ""
+    name = numbers.visible(best.name)
     if run.id in answer.tied:
-        return f"No test tells it apart from the best run, {best.name}: they are tied."
+        return f"No test tells it apart from the best run, {name}: they are tied."
     if run.id in answer.compared:
-        return f"A test tells it apart from the best run, {best.name}."
-    return f"The best run is {best.name}; what is known of both is not enough for a test between them."
+        return f"A test tells it apart from the best run, {name}."
+    return f"The best run is {name}; what is known of both is not enough for a test between them."
 
 
 def _why_unranked(run: Run, group: Group) -> str:
@@ -150,11 +154,16 @@ def findings(view: View) -> list[Any]:
     return [*found, *([html.H3("Of this and other runs"), parts.finding_list(shared)] if shared else [])]
 
 
+def _beside(word: str, name: str, run_id: str) -> dcc.Link:
+    said = [html.Span(word, className="dim"), name]
+    return dcc.Link(said, href=parts.run_path(run_id), className="run-beside", title=name)
+
+
 def steps_beside(view: View, group: Group) -> html.Nav | None:
     """Links to the runs of the next better and the next lower rank."""
     before, after = neighbours(group, view.run.id)
     links = [
-        dcc.Link([html.Span(word, className="dim"), run.name], href=parts.run_path(run.id), className="run-beside")
+        _beside(word, numbers.visible(run.name), run.id)
         for run, word in ((before, "Better: "), (after, "Next: "))
         if run
     ]

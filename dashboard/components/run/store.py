@@ -28,7 +28,7 @@ def checkpoints(view: View) -> list[Any]:
     found = run_files.checkpoints(view.folder, view.run.best_step)
     if not found:
         yet = "No checkpoint has been saved yet." if view.run.status == "running" else "There are no checkpoints."
-        return [lacking(f"{yet} They would lie in {view.where}/{schema.CHECKPOINTS}.")]
+        return [lacking(f"{yet} They would lie in {numbers.visible(view.where)}/{schema.CHECKPOINTS}.")]
     head = ["Checkpoint", "Step", "Size", "Reward accuracy", "Eval loss", "Training can go on from it"]
     by = numbers.label(view.run.best_metric) if view.run.best_metric else "its evaluation"
     rows = [_row(one, view.history, by) for one in found]
@@ -107,7 +107,7 @@ def files(view: View, now: float) -> list[Any]:
         for item in items
     ]
     rest = [] if whole else [lacking(f"Only the first {run_files.MOST_FILES} are listed.")]
-    where = html.P(["In ", parts.command(view.where)], className="chart-note")
+    where = html.P(["In ", parts.command(numbers.visible(view.where))], className="chart-note")
     return [
         where,
         html.Div(parts.table(["Name", "Size", "Changed"], rows, "Files", (1,)), className="run-scroll"),

@@ -3,7 +3,7 @@
 import difflib
 from typing import Any
 
-from dash import html
+from dash import dcc, html
 
 from dashboard.analysis import numbers
 from dashboard.components import layout as parts
@@ -28,7 +28,8 @@ def unknown(snapshot: Snapshot, run_id: str) -> html.Div:
     if not snapshot.runs:
         lines: list[Any] = [*why, no_runs(snapshot, "Here you will see all that is known of one run.")]
     else:
-        lines = [*why, "Runs with names like it:" if near else "Runs here:", links]
+        home = dcc.Link("Go to the Leaderboard", href="/", className="btn btn-main")
+        lines = [*why, "Runs with names like it:" if near else "Runs here:", links, home]
     return html.Div(_empty(title, lines), className="page")
 
 
