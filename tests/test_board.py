@@ -48,6 +48,14 @@ def test_rows_are_in_the_order_of_their_rank_and_made_once(root):
     assert [row[0] for row in sent["rows"]] == ["good", "middling", "other"]
 
 
+def test_a_name_that_writes_backwards_is_shown_letter_by_letter(root):
+    make_run(root, "run-\u202eevil", beta=0.1, skill=0.99, seed=9)
+    found = board(snapshot(), View())
+    (name,) = (row["name"] for row in found.table.values().values() if "evil" in row["name"])
+    assert name == "run-\ufffdevil"
+    assert "\u202e" not in str(board_words.verdict(found.answers, []))
+
+
 def test_only_rows_that_changed_are_sent(root):
     before = board(snapshot(), View())
     make_run(root, "late", beta=0.1, skill=0.5, seed=4)

@@ -65,7 +65,7 @@ def test_smoothing_leaves_the_logged_line_faint_behind():
 
 def test_axes_carry_units_and_zero_is_the_reference_model():
     reward = panel_figure(PANEL["margin"], [curve()], View())
-    assert reward.layout.yaxis.title.text == "reward (nats x beta)"
+    assert reward.layout.yaxis.title.text == "reward (nats × beta)"
     assert lines(reward) == [0]
     assert reward.layout.annotations[0].text == "reference model"
     nats = panel_figure(PANEL["margin"], [curve(values=(0.0, 1.0, 2.0))], View(unit="nats", axis="time"))

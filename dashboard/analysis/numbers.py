@@ -67,6 +67,8 @@ def visible(text: str) -> str:
 
     What joins letters and emoji stays: Persian is not written without it.
     """
+    if text.isprintable() and " " not in text:
+        return text
     shown = (char if char.isprintable() or char in _JOINERS else _UNSEEN for char in " ".join(text.split()))
     return "".join(shown)
 

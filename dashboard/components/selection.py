@@ -6,6 +6,7 @@ from typing import Any
 from dash import Input, Output, State, dcc
 from dash.exceptions import PreventUpdate
 
+from dashboard.analysis.numbers import visible
 from dashboard.components import query
 from dashboard.components.callbacks import callback, clientside
 from dashboard.components.context import catalog
@@ -16,7 +17,7 @@ from dashboard.sources.catalog import Snapshot
 def options(snapshot: Snapshot) -> list[dict[str, str]]:
     """The entries of a list of runs: by name, with the source where it is not the runs folder."""
     return [
-        {"value": run.id, "label": run.name if run.source == "runs" else f"{run.name} ({run.source})"}
+        {"value": run.id, "label": visible(run.name if run.source == "runs" else f"{run.name} ({run.source})")}
         for run in snapshot.runs.values()
     ]
 

@@ -53,7 +53,7 @@ def _references(one: Panel, drawn: Sequence[Curve], view: View) -> list[tuple[fl
 def y_title(one: Panel, view: View) -> str:
     """The metric with its unit."""
     if one.metrics[0] in curves.REWARDS:
-        return "reward / beta (nats)" if view.unit == "nats" else "reward (nats x beta)"
+        return "reward / beta (nats)" if view.unit == "nats" else "reward (nats × beta)"
     metric = describe(one.metrics[0])
     label = "log-probability" if one.id == "logps" else theme.plain(metric.label)
     return f"{label} ({metric.unit})" if metric.unit else label

@@ -63,7 +63,7 @@ def learning(untrained: float | None) -> tuple[Chart, ...]:
     losses = (Line(f"train/{LOSS}", faint=True), Line(f"eval/{LOSS}"))
     loss_mark = None if untrained is None else (untrained, f"untrained: {untrained:.4g}")
     return (
-        Chart("rewards", "Chosen and rejected reward", rewards, "reward (nats x beta)", mark=(0, "reference model")),
+        Chart("rewards", "Chosen and rejected reward", rewards, "reward (nats × beta)", mark=(0, "reference model")),
         Chart("accuracy", "Reward accuracy", shares, "reward accuracy", percent=True, mark=(0.5, "untrained: 50%")),
         Chart("loss", "Loss", losses, "loss (nats)", mark=loss_mark),
     )

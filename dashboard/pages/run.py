@@ -8,6 +8,7 @@ from urllib.parse import unquote
 from dash import Input, Output, State, dcc, html, no_update
 from dash.exceptions import PreventUpdate
 
+from dashboard.analysis import numbers
 from dashboard.components import layout as parts
 from dashboard.components import link, query
 from dashboard.components.callbacks import callback, clientside
@@ -234,7 +235,7 @@ def read(name: Any, run_id: Any) -> list[Any]:
 def title(run_id: Any = None, **_: Any) -> str:
     """The title of the browser's tab."""
     run: Run | None = catalog().snapshot().runs.get(unquote(query.one(run_id)))
-    return f"{run.name if run else NAME} · Prefscope"
+    return f"{numbers.visible(run.name) if run else NAME} · Prefscope"
 
 
 clientside(

@@ -7,6 +7,7 @@ from dash import dcc
 
 from dashboard.analysis import comparability, marks
 from dashboard.analysis.comparability import Group
+from dashboard.analysis.numbers import visible
 from dashboard.components import context
 from dashboard.components import layout as parts
 from dashboard.components.context import catalog
@@ -97,7 +98,7 @@ def _count(group: Group, ids: set[str]) -> str:
 
 
 def _names(runs: Sequence[Run]) -> str:
-    shown = ", ".join(run.name for run in runs[:3])
+    shown = ", ".join(visible(run.name) for run in runs[:3])
     return f"{shown} and {len(runs) - 3} more" if len(runs) > 3 else shown
 
 

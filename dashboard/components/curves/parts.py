@@ -6,6 +6,7 @@ from typing import Any
 import dash_bootstrap_components as dbc
 from dash import dcc, html
 
+from dashboard.analysis.numbers import visible
 from dashboard.components import layout as parts
 from dashboard.components import selection
 from dashboard.components.curves import about as curves_about
@@ -29,7 +30,7 @@ def listed(legend: Sequence[Entry]) -> list[dict[str, Any]]:
     return [
         {
             "id": entry.id,
-            "name": entry.name,
+            "name": visible(entry.name),
             "colour": theme.colour(entry.slot),
             "symbol": theme.symbol(entry.slot),
             "link": parts.run_path(entry.id),

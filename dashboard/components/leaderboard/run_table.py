@@ -155,7 +155,7 @@ def _versus(item: Placed) -> str:
 
 _OWN: Mapping[str, Callable[[Placed, At, float], Any]] = {
     "rank": lambda item, at, now: item.rank,
-    "name": lambda item, at, now: item.run.name,
+    "name": lambda item, at, now: numbers.visible(item.run.name),
     "versus": lambda item, at, now: _versus(item),
     "set": lambda item, at, now: item.group.name,
     "state": lambda item, at, now: state(item.run, now),

@@ -7,6 +7,7 @@ import orjson
 from dash import html
 
 from dashboard.analysis.findings.finding import SEVERITIES, Finding
+from dashboard.analysis.numbers import visible
 from dashboard.analysis.verdict import Answer
 from dashboard.components import layout as parts
 from dashboard.components.context import Findings
@@ -33,23 +34,23 @@ def _open(answer: Answer, named: bool) -> html.Div:
 
 
 def _folded(answer: Answer) -> html.Details:
-    head = html.Summary([html.Span(answer.name, className="answer-set"), html.Span(answer.headline)])
+    head = html.Summary([html.Span(answer.name, className="answer-set"), html.Span(visible(answer.headline))])
     return html.Details([head, *_sentences(answer)[1:], *_beside(answer)], className="answer answer-folded")
 
 
 def _sentences(answer: Answer) -> list[Any]:
-    head, *rest = answer.sentences or ("",)
+    head, *rest = map(visible, answer.sentences or ("",))
     style = "headline" if answer.best else "headline dim"
     return [html.P(head, className=style), *(html.P(text, className="answer-detail") for text in rest)]
 
 
 def _beside(answer: Answer) -> list[Any]:
     """Warnings, and what is secondary, folded."""
-    warnings = [parts.notice(text, "warning") for text in answer.warnings]
+    warnings = [parts.notice(visible(text), "warning") for text in answer.warnings]
     details = answer.details[1:]
     if not details:
         return warnings
-    fine = html.Ul([html.Li(text) for text in details], className="answer-fine")
+    fine = html.Ul([html.Li(visible(text)) for text in details], className="answer-fine")
     return [*warnings, parts.folded("How sure is this?", fine)]
 
 
@@ -72,7 +73,7 @@ def badges(found: Sequence[Finding], runs: Sequence[str]) -> str:
     sent = [
         {
             "severity": finding.severity,
-            "sentence": finding.sentence[:LONGEST],
+            "sentence": visible(finding.sentence[:LONGEST]),
             "runs": None if everything <= set(finding.runs) else finding.runs,
         }
         for finding in found
