@@ -57,23 +57,6 @@
             return keep();
         },
 
-        // Not at once: the page has just been made of what there is.
-        poll: async (tick, known) => {
-            if (!tick) return keep();
-            const offline = document.getElementById('offline');
-            try {
-                const answer = await fetch('/api/version', {cache: 'no-store'});
-                if (answer.status === 401) window.location.assign('/login');
-                if (!answer.ok) throw new Error(answer.status);
-                const version = await answer.text();
-                offline.classList.remove('shown');
-                return version === known ? keep() : version;
-            } catch {
-                offline.classList.add('shown');
-                return keep();
-            }
-        },
-
         toggleTheme: () => {
             const root = document.documentElement;
             const theme = root.getAttribute('data-bs-theme') === 'dark' ? 'light' : 'dark';
@@ -95,6 +78,29 @@
         }
         window.dash_clientside.set_props(id, {data});
     };
+
+    // The look for news. Not by a component: Dash keeps each tick of its Interval for an undo that nobody is offered, and a
+    // day has 43,200. Not at once: the page has just been made of what there is.
+    const live = prefscope.live = {every: 2000, version: null, looks: 0};
+    const look = async () => {
+        const offline = document.getElementById('offline');
+        if (!offline) return;
+        live.looks += 1;
+        try {
+            const answer = await fetch('/api/version', {cache: 'no-store'});
+            if (answer.status === 401) window.location.assign('/login');
+            if (!answer.ok) throw new Error(answer.status);
+            const version = await answer.text();
+            offline.classList.remove('shown');
+            if (version === live.version) return;
+            live.version = version;
+            prefscope.send('live', version);
+        } catch {
+            offline.classList.add('shown');
+        }
+    };
+    const again = () => setTimeout(() => look().finally(again), live.every);
+    again();
 
     // The report on what the page's address names; a problem is told where errors are told.
     document.addEventListener('click', async (event) => {

@@ -6,7 +6,7 @@
     // The table as it is. `members` has for each group the nodes of its runs that pass the filters, open or not.
     const fresh = () => ({
         api: null, stamp: null, columns: [], fields: [], rows: new Map(), groups: [], open: new Set(), parent: new Map(),
-        members: new Map(), scale: [0, 1], asked: new Map(), badges: new Map(), sentences: [], words: [], states: [], tied: false,
+        members: new Map(), told: new Map(), scale: [0, 1], asked: new Map(), badges: new Map(), sentences: [], words: [], states: [], tied: false,
         selected: [], shown: null, quiet: false,
     });
     const board = {...fresh(), curves: new Map()};

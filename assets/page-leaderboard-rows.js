@@ -4,6 +4,7 @@
     const {board, missing} = leaderboard;
     const METRICS = ['accuracy', 'loss', 'common', 'calibrated', 'margin', 'gold', 'repetition'];
     const SEARCHED = ['name', 'set', 'sweep', 'source'];
+    const OFTEN = 500;
 
     const expanded = (values) => {
         const row = {};
@@ -60,8 +61,18 @@
             board.api.applyTransaction({add, update, remove});
         }
         if (redraw) board.api.refreshCells({columns: ['accuracy'], force: true});
+        tidy(update);
         [...add, ...update].forEach((row) => board.asked.delete(row.id));
     };
+
+    // React keeps all that a cell was told while it stays as it is, for days: rows that change often are drawn anew, unless in use.
+    const inUse = (id) => document.querySelector(`#run-table .ag-row[row-id="${CSS.escape(id)}"]:is(:hover, :focus-within)`);
+    const tidy = (rows) => rows.forEach(({id}) => {
+        board.told.set(id, (board.told.get(id) || 0) + 1);
+        if (board.told.get(id) < OFTEN || inUse(id)) return;
+        board.told.delete(id);
+        board.api.redrawRows({rowNodes: [board.api.getRowNode(id)]});
+    });
 
     // Which rows are seen: a group with any of its runs that passes.
     const text = (row) => row.searched || (row.searched = board.searched

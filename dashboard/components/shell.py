@@ -5,15 +5,12 @@ from typing import Any
 
 import dash
 import dash_bootstrap_components as dbc
-from dash import Input, Output, State, dcc, html
+from dash import Input, Output, dcc, html
 
 from dashboard.components import errors, report_route
 from dashboard.components.callbacks import clientside
 from dashboard.components.imports import drawer as import_drawer
 from dashboard.components.stores import LIVE, SELECTION
-
-POLL = 2_000
-"""Milliseconds between two looks for news."""
 
 
 def layout(pages: Sequence[Any]) -> html.Div:
@@ -41,7 +38,6 @@ def layout(pages: Sequence[Any]) -> html.Div:
             html.Main(dash.page_container, id="content"),
             import_drawer.drawer(),
             errors.toast(),
-            dcc.Interval(id="tick", interval=POLL),
             dcc.Store(id=LIVE),
             dcc.Store(id=SELECTION, storage_type="session"),
             html.Div(id="theme-state", hidden=True),
@@ -50,5 +46,4 @@ def layout(pages: Sequence[Any]) -> html.Div:
     )
 
 
-clientside("poll", Output(LIVE, "data"), Input("tick", "n_intervals"), State(LIVE, "data"))
 clientside("toggleTheme", Output("theme-state", "title"), Input("theme-toggle", "n_clicks"), prevent_initial_call=True)
