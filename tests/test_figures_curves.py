@@ -186,6 +186,16 @@ def test_a_line_that_has_grown_beyond_twice_its_share_is_drawn_again():
     assert curves_live.news(PANEL["loss"], entries(grown(running, *[1.0] * 800)), View(), known) is None
 
 
+def test_a_growing_line_is_drawn_again_once_it_has_too_many_points_to_mark():
+    """40 points are marked, 41 are not; a line of 42 goes on."""
+
+    def stamp(n):
+        shown = entries(curve(values=tuple(range(n)), status="running"))
+        return curves_live.stamp(PANEL["loss"], shown, View())["data"]
+
+    assert stamp(39) == stamp(40) != stamp(41) == stamp(42)
+
+
 def test_a_resumed_run_whose_points_were_replaced_is_drawn_again():
     running = curve(status="running")
     known = curves_live.sent(drawing(PANEL["loss"], entries(running), View()))

@@ -42,6 +42,9 @@ MOST_IN_CHART = 18_000
 
 FEWEST_POINTS = 60
 
+MARKED = 40
+"""Points of an evaluation's line up to which each is marked."""
+
 
 @dataclass(frozen=True)
 class Drawing:
@@ -104,7 +107,7 @@ def panel_figure(one: Panel, drawn: Sequence[Curve], view: View) -> go.Figure:
 def _trace(line: Line, x: Floats, y: Floats, most: int, view: View, many: bool) -> dict[str, Any]:
     colour = theme.colour(line.curve.slot)
     kept = curves.thin(y, most, np.log(x) if view.log_x else None)
-    marked = line.key.startswith("eval/") and len(y) <= 40 and not many and not line.raw
+    marked = line.key.startswith("eval/") and len(y) <= MARKED and not many and not line.raw
     width = 1 if line.faint or line.raw else 1.4 if many else 2
     trace: dict[str, Any] = {
         "type": "scatter",

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from dashboard.analysis import curves
-from dashboard.figures.curves import Drawing, share
+from dashboard.figures.curves import MARKED, Drawing, share
 from dashboard.figures.curves_columns import listed
 from dashboard.figures.curves_view import Entry, Line, Panel, View, lines, points, splits
 from training.record.schema import Series
@@ -15,7 +15,7 @@ def stamp(one: Panel, entries: Sequence[Entry], view: View) -> dict[str, str]:
     """What is to be seen: the `frame`, which are the axes, and the `data` in it but for what running runs add."""
     frame = (one.id, splits(one, entries, view.split), view.axis, view.unit, view.log_x, view.log_y)
     drawn = [
-        (line.curve.run.id, line.curve.slot, line.key, line.raw, line.live or _span(line))
+        (line.curve.run.id, line.curve.slot, line.key, line.raw, _few(line) if line.live else _span(line))
         for line in lines(one, entries, view)
     ]
     merged = [
@@ -25,6 +25,11 @@ def stamp(one: Panel, entries: Sequence[Entry], view: View) -> dict[str, str]:
     ]
     looks = (view.smoothing, view.window, view.crowd, len(entries), drawn, merged)
     return {"frame": repr(frame), "data": hashlib.sha1(repr(looks).encode(), usedforsecurity=False).hexdigest()}
+
+
+def _few(line: Line) -> bool:
+    """Whether a growing line still has its points marked: one that has grown beyond that is drawn again without."""
+    return len(line.curve.history.get(line.key, Series())) <= MARKED
 
 
 def _span(line: Line) -> tuple[int, int, Any]:
