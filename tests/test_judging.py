@@ -97,6 +97,21 @@ def test_many_browsers_have_it_worked_out_once(judged):
     assert judge.calls == [("a",)]
 
 
+def test_what_is_asked_for_while_it_is_worked_out_is_not_worked_out_again(judged, monkeypatch):
+    _, judging, judge = judged
+    monkeypatch.setattr(module, "PAUSE", 0.05)
+    settle = judging._settle
+
+    def asked_meanwhile(at, snapshot):
+        judging.findings(snapshot, at)
+        settle(at, snapshot)
+
+    monkeypatch.setattr(judging, "_settle", asked_meanwhile)
+    wait(judging)
+    time.sleep(0.3)
+    assert judge.calls == [("a",)]
+
+
 def test_new_states_wait_for_the_pause_and_only_the_newest_is_judged(judged, tmp_path, monkeypatch):
     catalog, judging, judge = judged
     monkeypatch.setattr(module, "PAUSE", 0.4)

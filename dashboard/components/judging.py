@@ -59,8 +59,7 @@ class Judging:
         if at not in self._recalled:
             self._recall(snapshot, at)
         with self._changed:
-            done = self._done.get(at)
-            ready = done is not None and done.state == snapshot.state
+            done, ready = self._done.get(at), self._knows(at, snapshot)
             if not ready:
                 self._wanted[at] = snapshot
                 self._not_before.setdefault(at, time.monotonic() + AT_ONCE)
@@ -96,6 +95,8 @@ class Judging:
         with self._changed:
             while True:
                 now = time.monotonic()
+                # What was asked for again while it was being worked out.
+                self._wanted = {at: one for at, one in self._wanted.items() if not self._knows(at, one)}
                 at = min(self._wanted, key=self._not_before.__getitem__, default=None)
                 if at is not None and self._not_before[at] <= now:
                     return at, self._wanted.pop(at)
@@ -103,6 +104,10 @@ class Judging:
                 if at is None and not news:
                     self._thread = None
                     return None
+
+    def _knows(self, at: At, snapshot: Snapshot) -> bool:
+        """Whether the findings on this state are there. The lock is held."""
+        return at in self._done and self._done[at].state == snapshot.state
 
     def _settle(self, at: At, snapshot: Snapshot) -> None:
         """Judges, and keeps the result; an error is logged, and what was known before holds on."""
