@@ -2,7 +2,7 @@
 
 Two tabs, Leaderboard and Curves, over six ended runs and one that goes on. The page's poll, every 2 s, is sped up to
 one in 5 ms at most, and the run logs a line every 30 polls, as one that logs each minute would: 24 hours are 43,200
-polls and 1,440 lines. Measured after a forced collection: heap and nodes of the tabs, and the resident memory of the server.
+polls and 1,440 lines. Measured after a forced collection: heap and nodes of the tabs, the server's resident memory.
 """
 
 import sys
